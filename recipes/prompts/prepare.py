@@ -1,0 +1,128 @@
+"""Asterisk core sounds (telephone prompts): fetch, decode, check, split.
+
+Five languages, four professional voices (English and Spanish share one), about 2.1 hours of G.722 at 16 kHz.
+Licences: CC BY-SA 3.0 (English, Spanish, French), CC BY 3.0 (Russian); see each package's copyright file.
+
+    python recipes/prompts/prepare.py --source debian          # apt-get download, needs no root
+    python recipes/prompts/prepare.py --source DIR             # folders en, es, fr, it, ru (or en_US_..., ...)
+    python recipes/prompts/prepare.py --source archive         # from downloads.asterisk.org
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tarfile
+import urllib.request
+from pathlib import Path
+
+from wavegan.errors import UserError
+from wavegan.manifest import split
+from wavegan.prepare import Source, prepare, write_manifests
+
+SAMPLE_RATE = 16000
+SPEAKERS = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
+ARCHIVE = "https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sounds-{}-g722-current.tar.gz"
+
+
+def scan(folder: Path) -> list[Source]:
+    """All prompts under ``folder``, in language folders named en or en_US_f_Allison and so on."""
+    sources = []
+    for path in sorted(folder.rglob("*.g722")):
+        parts = path.relative_to(folder).parts
+        place = next(
+            (i for i, part in enumerate(parts[:-1]) if part.split("_")[0] in SPEAKERS), None
+        )
+        if place is not None:
+            language = parts[place].split("_")[0]
+            name = "/".join([language, *parts[place + 1 :]]).removesuffix(".g722")
+            sources.append(Source(path, name, speaker=SPEAKERS[language]))
+    if not sources:
+        raise UserError(
+            f"{folder} holds no .g722 prompts in folders en, es, fr, it, ru. Give the folder above them."
+        )
+    return sources
+
+
+def fetch_debian(folder: Path) -> None:
+    """Download and unpack the Debian packages into ``folder``; nothing is installed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for language in SPEAKERS:
+        package = f"asterisk-core-sounds-{language}-g722"
+        if not list(folder.glob(f"{package}_*.deb")):
+            print(f"Downloading {package}", file=sys.stderr)
+            _run(["apt-get", "download", package], folder)
+        (deb,) = list(folder.glob(f"{package}_*.deb"))[-1:]
+        _run(["dpkg-deb", "-x", deb.name, "."], folder)
+
+
+def fetch_archive(folder: Path) -> None:
+    """Download and unpack the published archives into ``folder``."""
+    for language in SPEAKERS:
+        target = folder / language
+        if target.is_dir():
+            continue
+        url, partial = ARCHIVE.format(language), folder / f".{language}.partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        print(f"Downloading {url}", file=sys.stderr)
+        try:
+            with (
+                urllib.request.urlopen(url) as response,
+                tarfile.open(fileobj=response, mode="r|gz") as archive,
+            ):
+                archive.extractall(partial, filter="data")
+        except (OSError, tarfile.TarError) as error:
+            raise UserError(
+                f"Cannot download {url} ({error}). Fetch it by hand into {target}."
+            ) from None
+        partial.rename(target)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise UserError(
+            f"{command[0]} is not on this machine. Use --source archive or --source DIR."
+        ) from None
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(
+            f"'{' '.join(command)}' failed: {reason}. Try apt-get update, or --source archive."
+        ) from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source", default="debian", help="debian, archive, or a folder (default: debian)"
+    )
+    parser.add_argument("--output", type=Path, default=Path("data/prompts"))
+    parser.add_argument("--num-workers", type=int)
+    parser.add_argument(
+        "--hold-out",
+        nargs="*",
+        default=[],
+        metavar="SPEAKER",
+        help="voices to leave out of training",
+    )
+    options = parser.parse_args()
+    fetch = {"debian": fetch_debian, "archive": fetch_archive}.get(options.source)
+    folder = options.output / "raw" if fetch else Path(options.source)
+    if fetch:
+        fetch(folder)
+    report = prepare(scan(folder), options.output, SAMPLE_RATE, num_workers=options.num_workers)
+    print(report)
+    parts = split(report.kept, num_valid=24, num_test=60, held_out_speakers=options.hold_out)
+    write_manifests(options.output, parts)
+    print(", ".join(f"{name} {len(part)}" for name, part in parts.items()), f"-> {options.output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

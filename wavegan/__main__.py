@@ -1,0 +1,5 @@
+"""``python -m wavegan``."""
+
+from wavegan.cli import main
+
+main()

@@ -1,0 +1,235 @@
+"""Sound files in and out. Waveforms are float32 in [-1, 1], mono, shape (T,). The only soundfile import."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+from torch import Tensor
+
+from wavegan.errors import UserError
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".g722"})
+# Kaiser-windowed sinc with a narrow transition: the settings torchaudio documents as librosa's "kaiser_best".
+_RESAMPLE = dict(
+    resampling_method="sinc_interp_kaiser",
+    lowpass_filter_width=64,
+    rolloff=0.9475937167399596,
+    beta=14.769656459379492,
+)
+
+
+class Probe(NamedTuple):
+    """What the header of a sound file says."""
+
+    sample_rate: int
+    num_samples: int
+    num_channels: int
+
+
+def probe(path: Path | str) -> Probe:
+    """Read the header of a sound file that soundfile can open.
+
+    Raises:
+        UserError: missing, empty, cut short, or not a sound file.
+    """
+    path = _existing(path)
+    try:
+        info = soundfile.info(str(path), verbose=True)
+    except soundfile.LibsndfileError as error:
+        raise _not_audio(path, error) from None
+    # libsndfile reads a cut-short file without complaint; only its log tells what the header promised.
+    if re.search(r"data : \d+ \(should be \d+\)", info.extra_info) and not _unfinished_header(
+        info.extra_info
+    ):
+        raise UserError(
+            f"{path} is cut short: its header promises more samples than it holds. Copy it again."
+        )
+    if info.frames <= 0:
+        raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
+    return Probe(info.samplerate, info.frames, info.channels)
+
+
+def read(path: Path | str, sample_rate: int | None = None) -> tuple[Tensor, int]:
+    """Read a sound file as a mono waveform (T,), resampled to ``sample_rate`` if one is given.
+
+    G.722, which libsndfile does not know, is decoded by ffmpeg.
+
+    Returns:
+        The waveform and its sample rate in Hz.
+
+    Raises:
+        UserError: missing, empty, cut short, not a sound file, or with NaN or infinite samples.
+    """
+    path = _existing(path)
+    if path.suffix.lower() == ".g722":
+        waveform, rate = _decode_with_ffmpeg(path), 16000
+    else:
+        rate = probe(path).sample_rate
+        waveform = _decode(path)
+    if not bool(torch.isfinite(waveform).all()):
+        raise UserError(
+            f"{path} has samples that are not finite (NaN or infinity). Repair or leave out this file."
+        )
+    if sample_rate is not None and sample_rate != rate:
+        waveform, rate = resample(waveform, rate, sample_rate), sample_rate
+    return waveform, rate
+
+
+def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> None:
+    """Write a waveform (T,) as 16-bit sound, clipped to [-1, 1]. The suffix chooses the format.
+
+    The file appears whole or not at all.
+
+    Raises:
+        UserError: unknown suffix, or a folder that is missing or can't be written.
+    """
+    path = Path(path)
+    check_target(path)
+    file_format = path.suffix[1:].upper()
+    samples = np.clip(np.asarray(waveform, dtype=np.float64), -1.0, 1.0)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        # PCM by our own rounding: +1.0 becomes 32767 and never wraps to -32768.
+        soundfile.write(
+            str(partial),
+            np.round(samples * 32767).astype(np.int16),
+            sample_rate,
+            format=file_format,
+        )
+        os.replace(partial, path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(
+            f"Cannot write {path}: {_reason(error)} Choose a place that can be written."
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Refuse a place that ``write`` could not write to: to be asked before the long work, not after it.
+
+    Raises:
+        UserError: unknown suffix, or a folder that is missing or can't be written.
+    """
+    if path.suffix[1:].upper() not in soundfile.available_formats():
+        raise UserError(
+            f"Cannot write {path}: unknown suffix '{path.suffix}'. Use .wav, .flac, .ogg or .mp3."
+        )
+    if path.is_dir():
+        raise UserError(f"Cannot write {path}: it is a folder. Give a file name.")
+    if not path.parent.is_dir():
+        raise UserError(f"Cannot write {path}: there is no folder {path.parent}. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"Cannot write {path}: no permission to write in {path.parent}.")
+
+
+def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
+    """Band-limited resampling along the last axis, to ceil(T * to_rate / from_rate) samples."""
+    if from_rate == to_rate:
+        return waveform
+    return torchaudio.functional.resample(waveform, from_rate, to_rate, **_RESAMPLE)
+
+
+def find(folder: Path | str) -> list[Path]:
+    """All sound files under ``folder``, nested, sorted by path.
+
+    Raises:
+        UserError: not a folder, or no sound file in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder. Give the folder that holds the recordings.")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise UserError(
+            f"{folder} holds no sound files ({', '.join(sorted(SUFFIXES))}). Give the right folder."
+        )
+    return paths
+
+
+def _decode(path: Path) -> Tensor:
+    """Decode in blocks and mix to mono as they come: eight channels need no eight-fold memory."""
+    blocks = []
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            expected = file.frames
+            while len(block := file.read(1 << 20, dtype="float32", always_2d=True)):
+                blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
+    except soundfile.LibsndfileError as error:
+        raise _not_audio(path, error) from None
+    waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    if (
+        len(waveform) < expected and path.suffix.lower() != ".mp3"
+    ):  # an MP3 header only estimates its length
+        raise UserError(
+            f"{path} is cut short: {expected} samples promised, {len(waveform)} found. Copy it again."
+        )
+    if not len(waveform):
+        raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
+    return torch.from_numpy(waveform)
+
+
+def _decode_with_ffmpeg(path: Path) -> Tensor:
+    if shutil.which("ffmpeg") is None:
+        raise UserError(
+            f"{path} is G.722, which needs ffmpeg: install it (apt-get install ffmpeg) and try again."
+        )
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "g722",
+        "-i",
+        str(path),
+        "-f",
+        "s16le",
+        "-ac",
+        "1",
+        "-ar",
+        "16000",
+        "-",
+    ]
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+    if done.returncode or not done.stdout:
+        reason = done.stderr.decode(errors="replace").strip().splitlines() or [
+            "it holds no samples"
+        ]
+        raise UserError(f"ffmpeg cannot decode {path}: {reason[-1]}.")
+    return torch.from_numpy(np.frombuffer(done.stdout, dtype="<i2").astype(np.float32) / 32768)
+
+
+def _existing(path: Path | str) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"No such file: {path}.")
+    if not path.is_file():
+        raise UserError(f"{path} is a folder, not a sound file.")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is an empty file (0 bytes). Copy it again.")
+    return path
+
+
+def _unfinished_header(log: str) -> bool:
+    """Streams piped from ffmpeg or sox carry a length of 0 or 2**32-1 and are whole all the same."""
+    return bool(re.search(r"data : (0|4294967295|2147483647|42949672\d\d) \(should", log))
+
+
+def _not_audio(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is not a sound file that can be read ({_reason(error)[:-1]}). Use wav, flac, ogg or mp3."
+    )
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return text.strip().rstrip(".") + "."

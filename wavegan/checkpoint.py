@@ -1,0 +1,182 @@
+"""Checkpoints: a folder with ``config.json`` and ``generator.safetensors``; a run adds ``trainer.pt`` to resume.
+
+``generator.safetensors`` holds the averaged (EMA) weights with weight norm folded: what is played and published.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from wavegan import __version__, config
+from wavegan.config import Config
+from wavegan.errors import UserError
+from wavegan.generators import GeneratorConfig
+from wavegan.layers import fold_weight_norm
+from wavegan.tasks import TaskConfig
+
+FORMAT_VERSION = 1
+CONFIG, GENERATOR, TRAINER = "config.json", "generator.safetensors", "trainer.pt"
+
+
+class CheckpointConfig(Config):
+    """``config.json``: what is needed to play the weights, and the recipe they come from."""
+
+    format_version: int
+    wavegan_version: str
+    step: int
+    name: str
+    task: TaskConfig
+    generator: GeneratorConfig
+    recipe: dict[str, Any] | None = None
+
+
+def upgrade(data: dict[str, Any]) -> dict[str, Any]:
+    """Bring an older ``config.json`` to today's format. There is one format so far."""
+    return data
+
+
+def save_generator(
+    folder: Path,
+    generator: nn.Module,
+    contents: CheckpointConfig,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write ``config.json`` and ``generator.safetensors``, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folded = fold_weight_norm(copy.deepcopy(generator))
+    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in folded.state_dict().items()}
+    write_atomically(folder / GENERATOR, save(tensors))
+    text = json.dumps(contents.model_dump(mode="json", exclude_none=True), indent=1)
+    write_atomically(folder / CONFIG, text.encode())
+
+
+def read_config(folder: Path) -> CheckpointConfig:
+    """Read and check ``config.json``.
+
+    Raises:
+        UserError: no such folder or file, not JSON, made by another version, or with faults.
+    """
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise UserError(
+            f"No such checkpoint folder: {folder}. `wavegan info` lists the models in the package."
+        )
+    if not path.is_file():
+        raise UserError(
+            f"{folder} is not a checkpoint: it has no {CONFIG}. Give the folder that `wavegan train` wrote."
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        version = data["format_version"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+        raise UserError(
+            f"{path} is not a wavegan configuration: no readable format_version in it."
+        ) from None
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{folder} has checkpoint format {version}; this wavegan {__version__} reads format {FORMAT_VERSION}. "
+            "Install the wavegan that wrote it, or a newer one."
+        )
+    return config.parse(CheckpointConfig, upgrade(data), str(path))
+
+
+def load_generator(folder: Path) -> tuple[nn.Module, CheckpointConfig]:
+    """Build the generator of a checkpoint folder, in evaluation mode, weight norm folded, float32.
+
+    Raises:
+        UserError: as ``read_config``; or the weights are missing, cut short, or don't fit the configuration.
+    """
+    contents = read_config(folder)
+    path = folder / GENERATOR
+    if not path.is_file():
+        raise UserError(f"{folder} has no {GENERATOR}. Copy the whole folder.")
+    try:
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged or cut short ({error}). Copy it again.") from None
+    features = contents.task.features
+    if problem := contents.generator.check(features):
+        raise UserError(f"{folder / CONFIG}: {problem}")
+    generator = fold_weight_norm(contents.generator.build(features)).eval().requires_grad_(False)
+    load_tensors(generator, tensors, path)
+    return generator, contents
+
+
+def load_tensors(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Strictly load ``tensors`` into ``module``; ``path`` is where they come from.
+
+    Raises:
+        UserError: names or shapes that differ, the first few named.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    faults = [f"missing {name}" for name in expected.keys() - found.keys()]
+    faults += [f"unexpected {name}" for name in found.keys() - expected.keys()]
+    both = expected.keys() & found.keys()
+    faults += [
+        f"{n} is {found[n]}, expected {expected[n]}" for n in both if found[n] != expected[n]
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise UserError(
+            f"The weights in {path} do not fit their configuration: {'; '.join(sorted(faults)[:3])}{more}."
+        )
+    bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        raise UserError(
+            f"{path} has weights that are not finite: {bad[0]}. Use an earlier checkpoint."
+        )
+    module.load_state_dict(tensors)
+
+
+def save_trainer(folder: Path, state: dict[str, Any]) -> None:
+    """Write ``trainer.pt``: everything that resuming needs, in one file, so that it is never half old, half new."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(folder / TRAINER, buffer.getbuffer())
+
+
+def load_trainer(folder: Path) -> dict[str, Any]:
+    """Read ``trainer.pt`` without running any code from it.
+
+    Raises:
+        UserError: missing, or damaged.
+    """
+    path = folder / TRAINER
+    if not path.is_file():
+        raise UserError(
+            f"{folder} can't be resumed: it has no {TRAINER}. Give a run folder of `wavegan train`."
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        Exception
+    ) as error:  # torch raises many kinds on a damaged file; each means the same to the user
+        raise UserError(f"{path} is damaged or cut short ({str(error).splitlines()[0]}).") from None
+
+
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """Write to a sibling file, flush it to disk, then rename: readers see the old file or the new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {path}: {error.strerror}. What was there before is untouched."
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)

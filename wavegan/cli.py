@@ -1,0 +1,217 @@
+"""The command line: parses, calls, prints. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wavegan.errors import UserError
+
+app = typer.Typer(
+    help="Train and play GANs that generate speech waveforms.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+DEFAULT_MODEL = "vocoder-16k"
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="A model in the package, or a checkpoint folder.")
+]
+
+
+def main() -> None:
+    """Run the command line: a mistake that the user can mend prints one message and exits with 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `wavegan info | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@app.command()
+def vocode(
+    source: Annotated[
+        Path, typer.Argument(help="A sound file, a mel (.npz, .npy), or a folder of sound files.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Sound file to write; a folder for a folder.")
+    ],
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Turn a recording into a mel spectrogram and back into speech, or a mel into speech."""
+    from wavegan import audio
+    from wavegan.synthesizer import Synthesizer
+
+    pairs = [(source, output)]
+    if source.is_dir():
+        found = audio.find(source)
+        pairs = [(path, (output / path.relative_to(source)).with_suffix(".wav")) for path in found]
+    synthesizer = Synthesizer.from_pretrained(model)
+    for path, target in pairs:
+        if source.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
+        _vocode_file(synthesizer, path, target)
+
+
+def _vocode_file(synthesizer, source: Path, output: Path) -> None:  # noqa: ANN001
+    from wavegan import audio, metrics
+    from wavegan.synthesizer import MEL_SUFFIXES
+
+    audio.check_target(output)
+    is_mel = source.suffix.lower() in MEL_SUFFIXES
+    real = None if is_mel else audio.read(source, synthesizer.sample_rate)[0]
+    start = time.perf_counter()
+    fake = synthesizer.vocode(source if is_mel else real)
+    elapsed = time.perf_counter() - start
+    audio.write(output, fake, synthesizer.sample_rate)
+    seconds = len(fake) / synthesizer.sample_rate
+    print(
+        f"{output}: {seconds:.2f} s at {synthesizer.sample_rate} Hz, {seconds / elapsed:.0f} times real time"
+    )
+    if real is not None:
+        print(
+            f"  how close to {source.name}: {metrics.describe(real, fake, synthesizer.sample_rate)}"
+        )
+
+
+@app.command()
+def mel(
+    source: Annotated[Path, typer.Argument(help="A sound file.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .npz to write: the mel and its contract.")
+    ],
+    model: ModelOption = DEFAULT_MODEL,
+) -> None:
+    """Write the log-mel that a model reads, with its feature contract."""
+    from wavegan import contract
+    from wavegan.synthesizer import Synthesizer
+
+    synthesizer = Synthesizer.from_pretrained(model)
+    array = synthesizer.mel(source)
+    contract.save_mel(output, array, synthesizer.features)
+    print(f"{output}: {array.shape[0]} bands x {array.shape[1]} frames, for {model}")
+
+
+@app.command()
+def train(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="Recipe, dotted overrides."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Run folder (default: runs/RECIPE/DATE-SEED).")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run where it stopped.")
+    ] = None,
+) -> None:
+    """Train a recipe, or go on with a run. Ctrl-C saves and stops."""
+    from wavegan.runs import resume_run, start_run
+
+    arguments = arguments or []
+    if resume is not None:
+        trainer = resume_run(resume, arguments)
+    else:
+        if not arguments or ("=" in arguments[0] and not Path(arguments[0]).exists()):
+            raise UserError(
+                "Give a recipe: wavegan train recipes/folder/vocoder_16k.yaml, or --resume RUN."
+            )
+        trainer = start_run(Path(arguments[0]), arguments[1:], run)
+    status = trainer.train()
+    if status:
+        print(
+            f"Stopped at step {trainer.step}. Go on with: wavegan train --resume {trainer.folder}"
+        )
+    else:
+        print(
+            f"Trained {trainer.step} steps. Hear it: wavegan vocode IN.wav -o OUT.wav --model {trainer.folder}"
+        )
+    raise typer.Exit(status)
+
+
+@app.command()
+def evaluate(
+    models: Annotated[
+        list[str], typer.Argument(help="Models in the package or checkpoint folders.")
+    ],
+    manifest: Annotated[Path, typer.Option(help="Manifest of the recordings to copy (.jsonl).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for metrics.json, wavs and index.html.")
+    ],
+) -> None:
+    """Copy every recording of a manifest with each model, score the copies, write a page to listen to."""
+    from wavegan.evaluate import evaluate as run_evaluation
+
+    print(run_evaluation(models, manifest, output))
+
+
+@app.command()
+def info(
+    checkpoint: Annotated[
+        str | None, typer.Argument(help="A model in the package, or a checkpoint folder.")
+    ] = None,
+) -> None:
+    """Describe a checkpoint, or list the models in the package."""
+    from wavegan.synthesizer import Synthesizer, list_pretrained
+
+    if checkpoint is None:
+        print("\n".join(list_pretrained()))
+        return
+    synthesizer = Synthesizer.from_pretrained(checkpoint)
+    contents = synthesizer.config
+    parameters = sum(p.numel() for p in synthesizer.generator.parameters())
+    print(
+        f"{contents.name}: {contents.generator.name} generator, {parameters:,} parameters, step {contents.step}"
+    )
+    print(
+        f"written by wavegan {contents.wavegan_version}, checkpoint format {contents.format_version}"
+    )
+    print("features:")
+    for name, value in synthesizer.features:
+        print(f"  {name}: {value if not isinstance(value, list) else f'{len(value)} values'}")
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[
+        Path, typer.Argument(help="Folder with config.json and a HiFi-GAN generator file.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")],
+) -> None:
+    """Make a checkpoint folder of a published HiFi-GAN generator."""
+    from wavegan.interop import import_hifigan
+
+    import_hifigan(source, output)
+    print(f"{output}: hear it with wavegan vocode IN.wav -o OUT.wav --model {output}")
+
+
+@app.command()
+def pack(
+    run: Annotated[Path, typer.Argument(help="A run or checkpoint folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")],
+    half: Annotated[
+        bool, typer.Option("--half", help="Store 16-bit weights: half the size.")
+    ] = False,
+) -> None:
+    """Copy what playing needs out of a run folder, ready to publish."""
+    from wavegan.runs import pack as pack_run
+
+    size = pack_run(run, output, half)
+    print(f"{output}: {size / 1e6:.1f} MB")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from wavegan import __version__
+
+    print(__version__)

@@ -1,0 +1,60 @@
+"""Discriminators. The union below is the registry: a new one is one file and one line here.
+
+The contract: ``config.build()`` gives a list of modules, each ``(waveform (B, 1, T), label) -> DiscriminatorOutput``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.period import PeriodConfig
+from wavegan.discriminators.resolution import ResolutionConfig
+from wavegan.discriminators.scale import ScaleConfig
+
+DiscriminatorConfig = Annotated[
+    PeriodConfig | ResolutionConfig | ScaleConfig, Field(discriminator="name")
+]
+
+__all__ = [
+    "DiscriminatorConfig",
+    "DiscriminatorOutput",
+    "Discriminators",
+    "PeriodConfig",
+    "ResolutionConfig",
+    "ScaleConfig",
+]
+
+
+class Discriminators(nn.Module):
+    """The ensemble that judges a waveform."""
+
+    def __init__(self, configs: Iterable[DiscriminatorConfig]):
+        super().__init__()
+        self.members = nn.ModuleList(member for config in configs for member in config.build())
+
+    def forward(self, waveform: Tensor, label: Tensor | None = None) -> list[DiscriminatorOutput]:
+        return [member(waveform, label) for member in self.members]
+
+    def compare(
+        self, real: Tensor, fake: Tensor, label: Tensor | None = None
+    ) -> tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]:
+        """Outputs for real and fake from one forward on both: half the kernel launches, one spectral-norm update."""
+        labels = None if label is None else torch.cat([label, label])
+        outputs = self(torch.cat([real, fake]), labels)
+        batch = len(real)
+        return (
+            [
+                DiscriminatorOutput(o.logits[:batch], [f[:batch] for f in o.feature_maps])
+                for o in outputs
+            ],
+            [
+                DiscriminatorOutput(o.logits[batch:], [f[batch:] for f in o.feature_maps])
+                for o in outputs
+            ],
+        )

@@ -1,0 +1,57 @@
+"""Multi-period discriminator, MPD (Kong 2020, arXiv 2010.05646, section 2.3).
+
+The published Conv2d with (k, 1) kernels never mixes the columns of a period, so it is a Conv1d over
+(B * period, C, T / period): the same mathematics and parameters, faster kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavegan.config import Config
+from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.layers import weight_norm
+
+
+class PeriodConfig(Config):
+    """One sub-discriminator a period. The defaults are the published width; light: [16, 32, 64, 128, 128]."""
+
+    name: Literal["period"] = "period"
+    periods: list[int] = Field([2, 3, 5, 7, 11], min_length=1)
+    channels: list[int] = Field([32, 128, 512, 1024, 1024], min_length=1)
+
+    def build(self) -> list[nn.Module]:
+        return [PeriodDiscriminator(period, self.channels) for period in self.periods]
+
+
+class PeriodDiscriminator(nn.Module):
+    """(B, 1, T) -> logits (B, N)."""
+
+    def __init__(self, period: int, channels: list[int]):
+        super().__init__()
+        self.period = period
+        widths = [1, *channels]
+        strides = [3] * (len(channels) - 1) + [1]
+        self.convs = nn.ModuleList(
+            weight_norm(nn.Conv1d(c_in, c_out, 5, stride, padding=2))
+            for c_in, c_out, stride in zip(widths, channels, strides, strict=False)
+        )
+        self.conv_post = weight_norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
+
+    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
+        batch, _, length = waveform.shape
+        waveform = F.pad(waveform, (0, -length % self.period), mode="reflect")
+        x = (
+            waveform.unflatten(2, (-1, self.period)).permute(0, 3, 1, 2).flatten(0, 1)
+        )  # (B * p, 1, T / p)
+        feature_maps = []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), 0.1)
+            feature_maps.append(x.unflatten(0, (batch, self.period)))
+        x = self.conv_post(x).unflatten(0, (batch, self.period))
+        feature_maps.append(x)
+        return DiscriminatorOutput(x.flatten(1), feature_maps)

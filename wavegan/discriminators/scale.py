@@ -1,0 +1,64 @@
+"""Multi-scale discriminator, MSD (Kumar 2019, arXiv 1910.06711; as in Kong 2020, arXiv 2010.05646, section 2.3)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavegan.config import Config
+from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.layers import spectral_norm, weight_norm
+
+KERNEL_SIZES = (15, 41, 41, 41, 41, 41, 5)
+STRIDES = (1, 2, 2, 4, 4, 1, 1)
+GROUPS = (1, 4, 16, 16, 16, 16, 1)
+
+
+class ScaleConfig(Config):
+    """One sub-discriminator a scale; scale i sees the waveform averaged down by 2**i. Light: channels / 8."""
+
+    name: Literal["scale"] = "scale"
+    scales: int = Field(3, ge=1)
+    channels: list[int] = Field([128, 128, 256, 512, 1024, 1024, 1024], min_length=7, max_length=7)
+
+    def build(self) -> list[nn.Module]:
+        return [ScaleDiscriminator(i, self.channels) for i in range(self.scales)]
+
+
+class ScaleDiscriminator(nn.Module):
+    """(B, 1, T) -> logits (B, N). The raw scale is spectrally normalised, the others weight-normed, as published."""
+
+    def __init__(self, poolings: int, channels: list[int]):
+        super().__init__()
+        norm = weight_norm if poolings else spectral_norm
+        self.poolings = poolings
+        widths = [1, *channels]
+        self.convs = nn.ModuleList(
+            norm(
+                nn.Conv1d(
+                    widths[i],
+                    widths[i + 1],
+                    k,
+                    STRIDES[i],
+                    padding=k // 2,
+                    groups=min(GROUPS[i], widths[i]),
+                )
+            )
+            for i, k in enumerate(KERNEL_SIZES)
+        )
+        self.conv_post = norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
+
+    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
+        x = waveform
+        for _ in range(self.poolings):
+            x = F.avg_pool1d(x, 4, 2, padding=2)
+        feature_maps = []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), 0.1)
+            feature_maps.append(x)
+        x = self.conv_post(x)
+        feature_maps.append(x)
+        return DiscriminatorOutput(x.flatten(1), feature_maps)

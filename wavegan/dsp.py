@@ -1,0 +1,256 @@
+"""Signal processing: STFT and inverse in real arithmetic, the mel filterbank, and LogMel, the feature contract.
+
+Shapes: B batch, T samples, F frames, M mel bands, K = n_fft / 2 + 1 frequency bins.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torchaudio
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavegan.config import Config
+
+Padding = Literal["center", "same"]
+
+
+class LogMelConfig(Config):
+    """Everything two programs must agree on before one can read the other's mels.
+
+    ``padding``: "center" pads n_fft / 2 on each side (librosa's default; 1 + T // hop frames), "same" pads
+    (n_fft - hop) / 2 (HiFi-GAN's; T // hop frames). ``power``: 1 magnitude, 2 power. ``floor``: smallest value
+    before the logarithm. ``epsilon``: added to the power before the square root. ``mean``/``std``: optional
+    standardisation of each band after the logarithm.
+    """
+
+    sample_rate: int = Field(ge=1000, le=384000)
+    n_fft: int = Field(ge=16, multiple_of=2)
+    hop_length: int = Field(ge=1)
+    win_length: int | None = None
+    n_mels: int = Field(ge=1)
+    fmin: float = Field(0.0, ge=0)
+    fmax: float | None = None
+    mel_scale: Literal["slaney", "htk"] = "slaney"
+    mel_norm: Literal["slaney", "none"] = "slaney"
+    padding: Padding = "center"
+    power: Literal[1, 2] = 1
+    log: Literal["ln", "log10"] = "ln"
+    floor: float = Field(1e-5, gt=0)
+    epsilon: float = Field(0.0, ge=0)
+    mean: list[float] | None = None
+    std: list[float] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> LogMelConfig:
+        if self.hop_length > self.n_fft // 2:
+            raise ValueError(
+                f"hop_length {self.hop_length} must be at most n_fft / 2 = {self.n_fft // 2}"
+            )
+        if not 0 < self.window_length <= self.n_fft:
+            raise ValueError(
+                f"win_length {self.win_length} must lie between 1 and n_fft = {self.n_fft}"
+            )
+        if not self.fmin < self.upper_frequency <= self.sample_rate / 2:
+            raise ValueError(
+                f"fmax {self.upper_frequency} must lie above fmin and at most at sample_rate / 2"
+            )
+        if self.padding == "same" and (self.n_fft - self.hop_length) % 2:
+            raise ValueError(
+                f"padding 'same' needs n_fft - hop_length even, got {self.n_fft} - {self.hop_length}"
+            )
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if values is not None and len(values) != self.n_mels:
+                raise ValueError(
+                    f"{name} must have n_mels = {self.n_mels} values, got {len(values)}"
+                )
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together")
+        return self
+
+    @property
+    def window_length(self) -> int:
+        return self.win_length or self.n_fft
+
+    @property
+    def upper_frequency(self) -> float:
+        return self.sample_rate / 2 if self.fmax is None else self.fmax
+
+    @property
+    def log_floor(self) -> float:
+        """The smallest value a log-mel of this contract can hold (before mean and std)."""
+        return math.log(self.floor) if self.log == "ln" else math.log10(self.floor)
+
+    def diff(self, other: LogMelConfig) -> dict[str, tuple]:
+        """The fields in which two contracts differ: {name: (ours, theirs)}."""
+        fields = {**{name: name for name in LogMelConfig.model_fields}}
+        fields |= {
+            "win_length": "window_length",
+            "fmax": "upper_frequency",
+        }  # None and its meaning are the same
+        pairs = {name: (getattr(self, attr), getattr(other, attr)) for name, attr in fields.items()}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def pad_signal(waveform: Tensor, n_fft: int, hop_length: int, padding: Padding) -> Tensor:
+    """Reflect-pad (B, T) for framing; a signal shorter than the padding continues with zeros."""
+    amount = n_fft // 2 if padding == "center" else (n_fft - hop_length) // 2
+    missing = amount + 1 - waveform.shape[-1]
+    if missing > 0:
+        waveform = F.pad(waveform, (0, missing))
+    padded = F.pad(waveform.unsqueeze(1), (amount, amount), mode="reflect").squeeze(1)
+    return padded[..., : padded.shape[-1] - max(missing, 0)]
+
+
+def stft(
+    waveform: Tensor, n_fft: int, hop_length: int, window: Tensor, padding: Padding = "center"
+) -> Tensor:
+    """Complex short-time Fourier transform, (B, T) -> (B, K, F); reflect padding, no normalisation."""
+    padded = pad_signal(waveform.float(), n_fft, hop_length, padding)
+    return torch.stft(
+        padded,
+        n_fft,
+        hop_length,
+        len(window),
+        window.float(),
+        center=False,
+        onesided=True,
+        return_complex=True,
+    )
+
+
+class InverseSTFT(nn.Module):
+    """Inverse STFT in real arithmetic: (real, imag), each (B, K, F), -> (B, 1, T) with T = F * hop_length exactly.
+
+    A matrix product with the windowed inverse DFT, overlap-add, and division by the window envelope; no complex
+    numbers, so that ONNX, MPS and torch.compile can run it. Equals ``torch.istft`` ("center": with
+    ``length=F * hop_length``; "same": with the (n_fft - hop) / 2 padded samples cut off).
+    """
+
+    def __init__(
+        self,
+        n_fft: int,
+        hop_length: int,
+        win_length: int | None = None,
+        padding: Padding = "center",
+    ):
+        super().__init__()
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.overlap = math.ceil(n_fft / hop_length)
+        self.trim = n_fft // 2 if padding == "center" else (n_fft - hop_length) // 2
+        window = hann_window(win_length or n_fft, n_fft)
+        angle = (
+            2
+            * math.pi
+            * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double()
+            / n_fft
+        )
+        weight = torch.full((n_fft // 2 + 1, 1), 2.0 / n_fft, dtype=torch.float64)
+        weight[0] = weight[-1] = 1.0 / n_fft  # DC and Nyquist have no mirror image
+        basis = torch.cat([weight * angle.cos(), -weight * angle.sin()]) * window.double()
+        missing = self.overlap * hop_length - n_fft  # pad the frames to a whole number of hops
+        self.register_buffer("basis", F.pad(basis.float(), (0, missing)), persistent=False)
+        self.register_buffer(
+            "window_square", F.pad(window.square(), (0, missing)), persistent=False
+        )
+
+    def forward(self, real: Tensor, imag: Tensor) -> Tensor:
+        frames = (
+            torch.cat([real, imag], dim=1).transpose(1, 2) @ self.basis
+        )  # (B, F, overlap * hop)
+        length = real.shape[-1] * self.hop_length
+        waveform = self._overlap_add(frames)[:, self.trim : self.trim + length]
+        envelope = self._overlap_add(self.window_square.expand(1, real.shape[-1], -1))
+        return (waveform / envelope[:, self.trim : self.trim + length]).unsqueeze(1)
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        """(B, F, overlap * hop) -> (B, (F + overlap - 1) * hop), by summing `overlap` shifted copies."""
+        pieces = frames.unflatten(2, (self.overlap, self.hop_length))
+        shifted = [
+            F.pad(pieces[:, :, i], (0, 0, i, self.overlap - 1 - i)) for i in range(self.overlap)
+        ]
+        total = shifted[0]
+        for piece in shifted[1:]:
+            total = total + piece
+        return total.flatten(1)
+
+
+def hann_window(win_length: int, n_fft: int | None = None) -> Tensor:
+    """Periodic Hann window, zero-padded on both sides to ``n_fft``, as torch.stft does."""
+    window = torch.hann_window(win_length, periodic=True)
+    if n_fft is None or n_fft == win_length:
+        return window
+    left = (n_fft - win_length) // 2
+    return F.pad(window, (left, n_fft - win_length - left))
+
+
+def mel_filterbank(config: LogMelConfig) -> Tensor:
+    """Triangular mel filterbank (K, M), equal to ``librosa.filters.mel(...).T``."""
+    norm = None if config.mel_norm == "none" else config.mel_norm
+    return torchaudio.functional.melscale_fbanks(
+        config.n_fft // 2 + 1,
+        config.fmin,
+        config.upper_frequency,
+        config.n_mels,
+        config.sample_rate,
+        norm=norm,
+        mel_scale=config.mel_scale,
+    )
+
+
+class LogMel(nn.Module):
+    """Log-mel spectrogram under a contract: waveform (B, T) or (B, 1, T) -> (B, M, F)."""
+
+    CHUNK = 8192  # frames at once: hours of sound need no hours of spectrum in memory
+
+    def __init__(self, config: LogMelConfig):
+        super().__init__()
+        self.config = config
+        self.register_buffer("window", hann_window(config.window_length), persistent=False)
+        self.register_buffer("filterbank", mel_filterbank(config), persistent=False)
+        mean, std = config.mean or [0.0], config.std or [1.0]
+        self.register_buffer("mean", torch.tensor(mean).unsqueeze(-1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).unsqueeze(-1), persistent=False)
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def forward(self, waveform: Tensor) -> Tensor:
+        c = self.config
+        waveform = waveform.squeeze(1) if waveform.dim() == 3 else waveform
+        padded = pad_signal(waveform.float(), c.n_fft, c.hop_length, c.padding)
+        num_frames = 1 + max(padded.shape[-1] - c.n_fft, 0) // c.hop_length
+        pieces = []
+        for start in range(0, num_frames, self.CHUNK):
+            stop = min(start + self.CHUNK, num_frames)
+            pieces.append(
+                self._frames(padded[:, start * c.hop_length : (stop - 1) * c.hop_length + c.n_fft])
+            )
+        return torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]
+
+    def _frames(self, padded: Tensor) -> Tensor:
+        c = self.config
+        padded = F.pad(padded, (0, max(c.n_fft - padded.shape[-1], 0)))
+        spectrum = torch.stft(
+            padded,
+            c.n_fft,
+            c.hop_length,
+            c.window_length,
+            self.window,
+            center=False,
+            return_complex=True,
+        )
+        power = torch.view_as_real(spectrum).square().sum(-1) + c.epsilon
+        magnitude = power if c.power == 2 else power.sqrt()
+        mel = (magnitude.transpose(1, 2) @ self.filterbank).transpose(1, 2).clamp(min=c.floor)
+        return ((mel.log() if c.log == "ln" else mel.log10()) - self.mean) / self.std
+
+    def to_magnitude(self, mel: Tensor) -> Tensor:
+        """Undo standardisation, logarithm and power: (B, M, F) -> mel-band magnitudes."""
+        mel = mel * self.std + self.mean
+        linear = mel.exp() if self.config.log == "ln" else torch.pow(10.0, mel)
+        return linear.sqrt() if self.config.power == 2 else linear

@@ -1,0 +1,139 @@
+"""The fast family: a ConvNeXt backbone at frame rate and an inverse STFT (Siuzdak 2024, arXiv 2306.00814).
+
+Shapes: B batch, M mel bands, F frames, C = dim, K = n_fft / 2 + 1, T = F * hop_length samples.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from wavegan.config import Config
+from wavegan.dsp import InverseSTFT, LogMel, LogMelConfig
+from wavegan.layers import ConvNeXtBlock, same_padding
+
+
+class SpectralConfig(Config):
+    """Spectral generator.
+
+    ``head``: "prior" adds a residual to the log-amplitude that the mel's pseudo-inverse gives (Lv 2024, FreeV,
+    arXiv 2406.08196) and takes the phase from a normalised (real, imag) pair; "polar" is Vocos. With
+    dim 512, num_blocks 8 and the polar head this is the published Vocos.
+    """
+
+    name: Literal["spectral"] = "spectral"
+    dim: int = Field(192, ge=1)
+    num_blocks: int = Field(6, ge=1)
+    expansion: int = Field(3, ge=1)
+    kernel_size: int = Field(7, ge=1)
+    head: Literal["prior", "polar"] = "prior"
+
+    def check(self, features: LogMelConfig) -> str | None:
+        """Why this generator can't read these features, or None."""
+        if self.kernel_size % 2 == 0:
+            return f"generator.kernel_size must be odd, got {self.kernel_size}"
+        return None
+
+    def build(self, features: LogMelConfig) -> SpectralGenerator:
+        return SpectralGenerator(self, features)
+
+
+class SpectralGenerator(nn.Module):
+    """Log-mel (B, M, F) -> waveform (B, 1, T)."""
+
+    def __init__(self, config: SpectralConfig, features: LogMelConfig):
+        super().__init__()
+        c = config
+        self.config = config
+        # Log-mels of speech lie about 5 nepers below 0; centred and scaled, the first layer learns twice as fast.
+        neper = 1.0 if features.log == "ln" else math.log(10)
+        self.shift, self.scale = (
+            (0.0, 1.0) if features.mean or c.head == "polar" else (-5.0 / neper, 0.4 * neper)
+        )
+        self.embed = nn.Conv1d(
+            features.n_mels, c.dim, c.kernel_size, padding=same_padding(c.kernel_size)
+        )
+        self.norm = nn.LayerNorm(c.dim, eps=1e-6)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(c.dim, c.expansion * c.dim, c.kernel_size, 1 / c.num_blocks)
+            for _ in range(c.num_blocks)
+        )
+        self.final_norm = nn.LayerNorm(c.dim, eps=1e-6)
+        self.head = {"prior": PriorHead, "polar": PolarHead}[c.head](c.dim, features)
+        self.istft = InverseSTFT(
+            features.n_fft, features.hop_length, features.win_length, features.padding
+        )
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        real, imag = self.spectrum(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.istft(real, imag)
+
+    def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        real, imag = self.spectrum(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.istft(real, imag), torch.complex(real, imag)
+
+    def spectrum(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The predicted STFT, (real, imag), each (B, K, F)."""
+        hidden = self.norm(self.embed((x - self.shift) * self.scale).transpose(1, 2)).transpose(
+            1, 2
+        )
+        for block in self.blocks:
+            hidden = block(hidden)
+        hidden = self.final_norm(hidden.transpose(1, 2))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.head(hidden.float(), x.float())
+
+    @property
+    def context_frames(self) -> int:
+        """Frames on each side that can change a frame's samples: convolutions, then the inverse STFT's overlap."""
+        return (
+            same_padding(self.config.kernel_size) * (1 + self.config.num_blocks)
+            + self.istft.overlap
+        )
+
+
+class PriorHead(nn.Module):
+    """Amplitude = pseudo-inverse of the mel x exp(residual); phase = (real, imag) / |(real, imag)|, no atan2."""
+
+    def __init__(self, dim: int, features: LogMelConfig):
+        super().__init__()
+        self.num_bins = features.n_fft // 2 + 1
+        self.out = nn.Linear(dim, 3 * self.num_bins)
+        self.log_mel = LogMel(features)
+        inverse = torch.linalg.pinv(self.log_mel.filterbank.double()).float()  # (M, K)
+        self.register_buffer("inverse_filterbank", inverse, persistent=False)
+
+    def forward(self, hidden: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        residual, real, imag = self.out(hidden).transpose(1, 2).chunk(3, dim=1)
+        bands = self.log_mel.to_magnitude(mel).transpose(1, 2)
+        prior = (bands @ self.inverse_filterbank).abs().clamp(min=1e-5).transpose(1, 2)
+        # The clamp on the residual only keeps an untrained net from overflowing; speech needs about +-8.
+        amplitude = prior * residual.clamp(max=12.0).exp()
+        scale = amplitude * torch.rsqrt(real.square() + imag.square() + 1e-12)
+        return scale * real, scale * imag
+
+
+class PolarHead(nn.Module):
+    """Amplitude = exp(output), at most 100; phase = an angle (Siuzdak 2024, section 3.2)."""
+
+    def __init__(self, dim: int, features: LogMelConfig):
+        super().__init__()
+        self.out = nn.Linear(dim, 2 * (features.n_fft // 2 + 1))
+
+    def forward(self, hidden: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        log_amplitude, phase = self.out(hidden).transpose(1, 2).chunk(2, dim=1)
+        amplitude = log_amplitude.exp().clamp(max=100.0)
+        return amplitude * phase.cos(), amplitude * phase.sin()
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, (nn.Conv1d, nn.Linear)):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

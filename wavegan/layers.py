@@ -1,0 +1,49 @@
+"""Building blocks shared by generators and discriminators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
+
+
+def weight_norm(module: nn.Module) -> nn.Module:
+    """Weight normalisation, w = g * v / |v| (Salimans 2016, arXiv 1602.07868)."""
+    return parametrizations.weight_norm(module)
+
+
+def spectral_norm(module: nn.Module) -> nn.Module:
+    """Spectral normalisation (Miyato 2018, arXiv 1802.05957)."""
+    return parametrizations.spectral_norm(module)
+
+
+def fold_weight_norm(module: nn.Module) -> nn.Module:
+    """Replace every weight-normed weight in ``module`` by its product, in place: same output, less work."""
+    for child in module.modules():
+        if parametrize.is_parametrized(child, "weight"):
+            parametrize.remove_parametrizations(child, "weight", leave_parametrized=True)
+    return module
+
+
+def same_padding(kernel_size: int, dilation: int = 1) -> int:
+    """Padding that keeps the length of an odd-sized convolution."""
+    return (kernel_size - 1) * dilation // 2
+
+
+class ConvNeXtBlock(nn.Module):
+    """1-D ConvNeXt block (Liu 2022, arXiv 2201.03545; Siuzdak 2024, arXiv 2306.00814), (B, C, F) -> (B, C, F)."""
+
+    def __init__(self, dim: int, intermediate_dim: int, kernel_size: int, layer_scale: float):
+        super().__init__()
+        self.dwconv = nn.Conv1d(
+            dim, dim, kernel_size, padding=same_padding(kernel_size), groups=dim
+        )
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.pwconv1 = nn.Linear(dim, intermediate_dim)
+        self.pwconv2 = nn.Linear(intermediate_dim, dim)
+        self.gamma = nn.Parameter(torch.full((dim,), layer_scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.norm(self.dwconv(x).transpose(1, 2))
+        hidden = self.gamma * self.pwconv2(nn.functional.gelu(self.pwconv1(hidden)))
+        return x + hidden.transpose(1, 2)

@@ -1,0 +1,261 @@
+"""Losses: adversarial pairs, feature matching and the spectral reconstruction terms; Objective weighs them by name.
+
+Shapes: B batch, T samples, K bins, F frames. ``real`` and ``fake`` are waveforms (B, 1, T) or discriminator outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavegan.config import Config
+from wavegan.discriminators import DiscriminatorOutput
+from wavegan.dsp import LogMelConfig, hann_window, mel_filterbank, stft
+
+Outputs = list[DiscriminatorOutput]
+
+
+def least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Mao 2017, arXiv 1611.04076, equation 9 (a = 0, b = 1), without the factor 1/2 as in HiFi-GAN."""
+    return (1 - real).square().mean() + fake.square().mean()
+
+
+def least_squares_generator(real: Tensor, fake: Tensor) -> Tensor:
+    return (1 - fake).square().mean()
+
+
+def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Lim 2017, arXiv 1705.02894."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def hinge_generator(real: Tensor, fake: Tensor) -> Tensor:
+    return -fake.mean()
+
+
+def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Relativistic pairing (Jolicoeur-Martineau 2019, arXiv 1807.00734; R3GAN, Huang 2024, arXiv 2501.05441)."""
+    return F.softplus(fake - real).mean()
+
+
+def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(real - fake).mean()
+
+
+ADVERSARIAL = {
+    "least_squares": (least_squares_discriminator, least_squares_generator),
+    "hinge": (hinge_discriminator, hinge_generator),
+    "relativistic": (relativistic_discriminator, relativistic_generator),
+}
+
+
+def feature_matching(real: Outputs, fake: Outputs) -> Tensor:
+    """Mean absolute difference of the hidden feature maps, averaged over layers and discriminators.
+
+    Kumar 2019, arXiv 1910.06711, equation 4. The last map is the logits, which the adversarial loss already drives.
+    """
+    terms = [
+        (f - r.detach()).abs().mean()
+        for real_one, fake_one in zip(real, fake, strict=True)
+        for r, f in zip(real_one.feature_maps[:-1], fake_one.feature_maps[:-1], strict=True)
+    ]
+    return torch.stack(terms).mean()
+
+
+def magnitude(spectrum: Tensor) -> Tensor:
+    """|spectrum| with a finite gradient in silence."""
+    return (torch.view_as_real(spectrum).square().sum(-1) + 1e-10).sqrt()
+
+
+def log_mel_l1(real: Tensor, fake: Tensor, filterbank: Tensor) -> Tensor:
+    """L1 distance of natural-log mels, from magnitudes (B, K, F) and a filterbank (K, M)."""
+    real_mel, fake_mel = (
+        torch.log((x.transpose(1, 2) @ filterbank).clamp(min=1e-5)) for x in (real, fake)
+    )
+    return F.l1_loss(fake_mel, real_mel)
+
+
+def log_amplitude_mse(real: Tensor, fake: Tensor) -> Tensor:
+    """Mean squared difference of log-magnitudes (Ai 2023, APNet, arXiv 2305.07952, equation 7)."""
+    return F.mse_loss(fake.clamp(min=1e-5).log(), real.clamp(min=1e-5).log())
+
+
+def anti_wrapping_phase(real: Tensor, fake: Tensor) -> Tensor:
+    """Instantaneous phase, group delay and instantaneous frequency, anti-wrapped (Ai 2023, 2305.07952, eq. 11-14).
+
+    Complex spectra (B, K, F). Only the phase of ``fake * conj(real)`` is needed: one atan2 serves all three.
+    Weighted by the square root of the relative magnitude, at most 5: phase matters where there is sound.
+    """
+    level = magnitude(real)
+    weight = (level / level.mean(dim=(1, 2), keepdim=True).clamp(min=1e-5)).sqrt().clamp(max=5.0)
+    r, f = torch.view_as_real(real), torch.view_as_real(fake)
+    unit = r / level.unsqueeze(-1)
+    cosine = f[..., 0] * unit[..., 0] + f[..., 1] * unit[..., 1]
+    sine = f[..., 1] * unit[..., 0] - f[..., 0] * unit[..., 1]
+    # Below -80 dB the phase of fake is noise and its gradient has no bound: leave such bins out.
+    audible = (f.detach().square().sum(-1) > 1e-8) & (level > 1e-4)
+    difference = torch.atan2(torch.where(audible, sine, 0.0), torch.where(audible, cosine, 1.0))
+    instantaneous = (weight * difference.abs()).mean()
+    group_delay = (weight[:, 1:] * _anti_wrap(difference.diff(dim=1))).mean()
+    frequency = (weight[..., 1:] * _anti_wrap(difference.diff(dim=2))).mean()
+    return instantaneous + group_delay + frequency
+
+
+def _anti_wrap(phase: Tensor) -> Tensor:
+    return (phase - 2 * math.pi * torch.round(phase / (2 * math.pi))).abs()
+
+
+def complex_l1(real: Tensor, fake: Tensor) -> Tensor:
+    """L1 distance of real and imaginary parts of the re-analysed spectra (Ai 2023, arXiv 2305.07952, equation 17)."""
+    return F.l1_loss(torch.view_as_real(fake), torch.view_as_real(real))
+
+
+class Weights(Config):
+    """Weight of each named term in the generator's loss; 0 leaves it out. Defaults: HiFi-GAN's."""
+
+    adversarial: float = Field(1.0, ge=0)
+    feature_matching: float = Field(2.0, ge=0)
+    mel: float = Field(45.0, ge=0)
+    multi_resolution_mel: float = Field(0.0, ge=0)
+    log_amplitude: float = Field(0.0, ge=0)
+    phase: float = Field(0.0, ge=0)
+    complex_stft: float = Field(0.0, ge=0)
+
+
+RECONSTRUCTION = ("mel", "multi_resolution_mel", "log_amplitude", "phase", "complex_stft")
+
+
+class ObjectiveConfig(Config):
+    """The loss of both players.
+
+    ``mel_resolutions``: [n_fft, hop_length, n_mels] for multi_resolution_mel. ``reconstruction_scale``: factor on
+    the reconstruction terms once the discriminators have joined.
+    """
+
+    adversarial: Literal["least_squares", "hinge", "relativistic"] = "least_squares"
+    weights: Weights = Weights()
+    mel_resolutions: list[tuple[int, int, int]] = [
+        (256, 64, 40),
+        (512, 128, 80),
+        (1024, 256, 80),
+        (2048, 512, 160),
+    ]
+    reconstruction_scale: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> ObjectiveConfig:
+        if not any(getattr(self.weights, name) for name in RECONSTRUCTION):
+            raise ValueError(
+                "objective.weights: at least one reconstruction term must have a weight above 0"
+            )
+        return self
+
+
+class Objective(nn.Module):
+    """Named loss terms and their weights for one recipe."""
+
+    def __init__(self, config: ObjectiveConfig, features: LogMelConfig):
+        super().__init__()
+        self.config = config
+        self.pair = ADVERSARIAL[config.adversarial]
+        self.weights = {name: w for name, w in config.weights if w > 0}
+        full_band = {"fmin": 0.0, "fmax": None, "mean": None, "std": None}
+        self.features = features.model_copy(
+            update=full_band
+        )  # HiFi-GAN too compares up to the Nyquist frequency
+        self.base = (features.n_fft, features.hop_length)
+        self.bands: dict[str, list[tuple[int, int]]] = {"mel": [self.base]}
+        self.bands["multi_resolution_mel"] = [
+            (n_fft, hop) for n_fft, hop, _ in config.mel_resolutions
+        ]
+        self.register_buffer("mel_0", mel_filterbank(self.features), persistent=False)
+        for i, (n_fft, hop, n_mels) in enumerate(config.mel_resolutions):
+            update = {"n_fft": n_fft, "hop_length": hop, "n_mels": n_mels, "win_length": None}
+            bank = mel_filterbank(self.features.model_copy(update=update))
+            self.register_buffer(f"multi_resolution_mel_{i}", bank, persistent=False)
+
+    def discriminator(self, real: Outputs, fake: Outputs) -> dict[str, Tensor]:
+        """The discriminators' terms, averaged over the ensemble."""
+        losses = [self.pair[0](r.logits, f.logits) for r, f in zip(real, fake, strict=True)]
+        return {"adversarial": torch.stack(losses).mean()}
+
+    def generator(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        spectrum: Tensor | None = None,
+        real_out: Outputs | None = None,
+        fake_out: Outputs | None = None,
+    ) -> dict[str, Tensor]:
+        """The generator's unweighted terms; without discriminator outputs, the reconstruction terms only.
+
+        ``spectrum``: the complex spectrum that a spectral generator made ``fake`` from. Log-amplitude and phase
+        are then compared on it, not on the re-analysed waveform, as APNet does: their gradient reaches each bin
+        directly, and training is about twice as fast.
+        """
+        terms = self.reconstruction(real, fake, spectrum)
+        if real_out is None or fake_out is None:
+            return terms
+        if "adversarial" in self.weights:
+            losses = [
+                self.pair[1](r.logits, f.logits) for r, f in zip(real_out, fake_out, strict=True)
+            ]
+            terms["adversarial"] = torch.stack(losses).mean()
+        if "feature_matching" in self.weights:
+            terms["feature_matching"] = feature_matching(real_out, fake_out)
+        return terms
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Weighted sum of the generator's terms."""
+        scale = self.config.reconstruction_scale if "adversarial" in terms else 1.0
+        scaled = {name: scale if name in RECONSTRUCTION else 1.0 for name in terms}
+        return torch.stack(
+            [scaled[name] * self.weights[name] * term for name, term in terms.items()]
+        ).sum()
+
+    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cuda", enabled=False)
+    def reconstruction(
+        self, real: Tensor, fake: Tensor, predicted: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
+        spectra: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+        def both(resolution: tuple[int, int]) -> tuple[Tensor, Tensor]:
+            if resolution not in spectra:
+                base = resolution == self.base
+                window = hann_window(self.features.window_length if base else resolution[0]).to(
+                    fake.device
+                )
+                padding = self.features.padding if base else "center"
+                with torch.no_grad():
+                    target = stft(real, *resolution, window, padding)
+                spectra[resolution] = (target, stft(fake, *resolution, window, padding))
+            return spectra[resolution]
+
+        terms = {}
+        for name in ("mel", "multi_resolution_mel"):
+            if name in self.weights:
+                distances = []
+                for i, resolution in enumerate(self.bands[name]):
+                    r, f = (magnitude(s) for s in both(resolution))
+                    distances.append(log_mel_l1(r, f, getattr(self, f"{name}_{i}")))
+                terms[name] = torch.stack(distances).sum()
+        if self.weights.keys() & {"log_amplitude", "phase", "complex_stft"}:
+            target, analysed = both(self.base)
+            predicted = analysed if predicted is None else predicted
+            aligned = target[
+                ..., : predicted.shape[-1]
+            ]  # "center" has one frame more than the generator made
+            if "log_amplitude" in self.weights:
+                terms["log_amplitude"] = log_amplitude_mse(magnitude(aligned), magnitude(predicted))
+            if "phase" in self.weights:
+                terms["phase"] = anti_wrapping_phase(aligned, predicted)
+            if "complex_stft" in self.weights:
+                terms["complex_stft"] = complex_l1(target, analysed)
+        return terms

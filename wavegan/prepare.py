@@ -1,0 +1,150 @@
+"""Corpus preparation: every source file becomes one checked mono 16-bit FLAC at one rate, then manifests.
+
+What recipes share. A recipe's own ``prepare.py`` only says which files there are and who speaks in them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from wavegan import audio, manifest
+from wavegan.errors import UserError
+from wavegan.manifest import Utterance
+from wavegan.progress import Bar
+
+SILENCE = 10 ** (-60 / 20)  # a file whose loudest sample is below -60 dB of full scale is silent
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording as a recipe finds it on disk."""
+
+    path: Path
+    id: str
+    speaker: str | None = None
+    label: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of each source: ``kept`` utterances, and ``rejected`` as (path, reason)."""
+
+    kept: list[Utterance]
+    rejected: list[tuple[Path, str]]
+
+    def __str__(self) -> str:
+        hours = sum(u.seconds for u in self.kept) / 3600
+        lines = [f"Kept {len(self.kept)} recordings, {hours:.2f} h; left out {len(self.rejected)}."]
+        reasons: dict[str, list[Path]] = {}
+        for path, reason in self.rejected:
+            reasons.setdefault(reason.replace(str(path), "it"), []).append(path)
+        for reason, paths in sorted(reasons.items()):
+            shown = ", ".join(p.name for p in paths[:4]) + (", ..." if len(paths) > 4 else "")
+            lines.append(f"  left out {len(paths)}: {reason} ({shown})")
+        return "\n".join(lines)
+
+
+def sources_in(folder: Path) -> list[Source]:
+    """Every sound file below ``folder``; the id is its path, the suffix kept only where it tells two files apart."""
+    paths = audio.find(folder)
+    stems = [p.relative_to(folder).with_suffix("").as_posix() for p in paths]
+    twins = (
+        {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
+    )
+    ids = [f"{s}{p.suffix}" if s in twins else s for s, p in zip(stems, paths, strict=True)]
+    return [Source(path, id) for path, id in zip(paths, ids, strict=True)]
+
+
+def prepare(
+    sources: Sequence[Source],
+    output: Path,
+    sample_rate: int,
+    min_seconds: float = 0.5,
+    num_workers: int | None = None,
+) -> Report:
+    """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped.
+
+    Raises:
+        UserError: two sources share an id, ``output`` was prepared otherwise, or nothing usable is left.
+    """
+    first: dict[str, Source] = {}
+    for source in sources:
+        if first.setdefault(source.id, source) is not source:
+            raise UserError(
+                f"{first[source.id].path} and {source.path} have the same id '{source.id}'."
+            )
+    output.mkdir(parents=True, exist_ok=True)
+    _same_settings(
+        output / "settings.json", {"sample_rate": sample_rate, "min_seconds": min_seconds}
+    )
+    outcomes: dict[str, Utterance | str] = {}
+    torch.set_num_threads(1)  # the pool is the parallelism
+    pool = ThreadPoolExecutor(num_workers or os.cpu_count())
+    try:
+        jobs = {
+            pool.submit(_convert, s, output / "audio", sample_rate, min_seconds): s for s in sources
+        }
+        pending = set(jobs)
+        with Bar("Preparing", len(sources)) as bar:
+            while pending:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                outcomes |= {jobs[job].id: job.result() for job in finished}
+                bar.update(len(outcomes))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(os.cpu_count() or 1)
+    kept = [o for s in sources if isinstance(o := outcomes[s.id], Utterance)]
+    rejected = [(s.path, o) for s in sources if isinstance(o := outcomes[s.id], str)]
+    report = Report(kept, rejected)
+    (output / "report.txt").write_text(
+        f"{report}\n" + "".join(f"{p}: {r}\n" for p, r in rejected), encoding="utf-8"
+    )
+    if not kept:
+        raise UserError(f"None of {len(sources)} recordings can be used:\n{report}")
+    return report
+
+
+def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> None:
+    """Write ``output/NAME.jsonl`` for each part of a split."""
+    for name, utterances in parts.items():
+        manifest.write(output / f"{name}.jsonl", utterances)
+
+
+def _convert(source: Source, folder: Path, sample_rate: int, min_seconds: float) -> Utterance | str:
+    """The utterance, or why there is none. A finished file from an earlier run is taken as it is."""
+    target = folder / f"{source.id}.flac"
+    try:
+        if target.exists():
+            num_samples = audio.probe(target).num_samples
+        else:
+            waveform, _ = audio.read(source.path, sample_rate)
+            if len(waveform) < min_seconds * sample_rate:
+                return f"shorter than {min_seconds:g} s"
+            if waveform.abs().max() < SILENCE:
+                return "silent (nothing above -60 dB)"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            audio.write(target, waveform, sample_rate)
+            num_samples = len(waveform)
+    except UserError as error:
+        return str(error)
+    extra = {"speaker": source.speaker, "label": source.label, "text": source.text}
+    return Utterance(
+        id=source.id, path=target, sample_rate=sample_rate, num_samples=num_samples, **extra
+    )
+
+
+def _same_settings(path: Path, settings: dict) -> None:
+    """Files from different settings must not mix in one folder."""
+    if path.exists() and (found := json.loads(path.read_text())) != settings:
+        raise UserError(
+            f"{path.parent} was prepared with {found}, now {settings}. Choose another output folder."
+        )
+    path.write_text(json.dumps(settings))

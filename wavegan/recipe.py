@@ -1,0 +1,90 @@
+"""Recipe: a whole experiment as one object, and every check that needs more than one of its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from wavegan import config
+from wavegan.config import Config
+from wavegan.data import DataConfig
+from wavegan.discriminators import DiscriminatorConfig
+from wavegan.generators import GeneratorConfig
+from wavegan.losses import ObjectiveConfig
+from wavegan.tasks import TaskConfig
+
+
+class TrainerConfig(Config):
+    """How long, how fast, how often. Intervals count steps; a step is one batch.
+
+    ``adversarial_start``: the share of ``max_steps`` trained on reconstruction alone, before the discriminators
+    join. ``alternate``: from then on, even steps train the discriminators and odd ones the generator, instead of
+    both on every batch. ``final_learning_rate``: where the cosine ends, as a share of ``learning_rate``.
+    """
+
+    max_steps: int = Field(ge=1)
+    seed: int = Field(0, ge=0)
+    learning_rate: float = Field(2e-4, gt=0)
+    discriminator_learning_rate: float | None = Field(None, gt=0)
+    betas: tuple[float, float] = (0.8, 0.99)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_steps: int = Field(0, ge=0)
+    final_learning_rate: float = Field(0.05, ge=0, le=1)
+    clip_norm: float = Field(10.0, gt=0)
+    ema: float = Field(0.999, ge=0, lt=1)
+    adversarial_start: float = Field(0.0, ge=0, le=1)
+    alternate: bool = False
+    log_interval: int = Field(50, ge=1)
+    valid_interval: int = Field(500, ge=1)
+    checkpoint_interval: int = Field(500, ge=1)
+    num_samples: int = Field(2, ge=0)
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    @property
+    def adversarial_step(self) -> int:
+        """First step with discriminators."""
+        return round(self.adversarial_start * self.max_steps)
+
+
+class Recipe(Config):
+    """Task, generator, discriminators, objective, data and trainer of one experiment."""
+
+    name: str = Field(pattern=r"^[\w.-]+$")
+    task: TaskConfig
+    generator: GeneratorConfig
+    discriminators: list[DiscriminatorConfig] = []
+    objective: ObjectiveConfig = ObjectiveConfig()
+    data: DataConfig
+    trainer: TrainerConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        features = self.task.features
+        if problem := self.generator.check(features):
+            raise ValueError(problem)
+        if self.data.segment_length % features.hop_length:
+            raise ValueError(
+                f"data.segment_length {self.data.segment_length} must be a multiple of "
+                f"task.features.hop_length {features.hop_length}"
+            )
+        longest = max(features.n_fft, *(n_fft for n_fft, _, _ in self.objective.mel_resolutions))
+        if self.data.segment_length < longest:
+            raise ValueError(
+                f"data.segment_length {self.data.segment_length} is shorter than an n_fft of {longest}"
+            )
+        if self.trainer.adversarial_start < 1 and not self.discriminators:
+            raise ValueError("no discriminators: list some, or set trainer.adversarial_start to 1")
+        return self
+
+
+def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe and apply dotted overrides (``["trainer.max_steps=1000"]``).
+
+    Raises:
+        UserError: the file is missing, or anything in it is wrong; all faults at once.
+    """
+    return config.parse(Recipe, config.override(config.read_yaml(path), overrides), str(path))

@@ -1,0 +1,191 @@
+"""Synthesizer: a checkpoint that speaks, in Python, on the command line and in the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wavegan import audio, checkpoint, config, contract
+from wavegan.checkpoint import CheckpointConfig
+from wavegan.dsp import LogMel, LogMelConfig
+from wavegan.errors import UserError
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+MEL_SUFFIXES = (".npz", ".npy")
+Array = np.ndarray | Tensor
+
+
+def list_pretrained() -> list[str]:
+    """Names of the models inside the package."""
+    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{checkpoint.CONFIG}"))
+
+
+def find_checkpoint(name_or_folder: str | Path) -> Path:
+    """The folder of an embedded model, by name, or of a checkpoint, by path.
+
+    Raises:
+        UserError: neither.
+    """
+    if str(name_or_folder) in list_pretrained():
+        return PRETRAINED / str(name_or_folder)
+    if not Path(name_or_folder).is_dir():
+        known = ", ".join(list_pretrained())
+        raise UserError(
+            f"No model or checkpoint folder '{name_or_folder}'. Models in the package: {known}."
+        )
+    return Path(name_or_folder)
+
+
+class Synthesizer:
+    """A trained generator and the contract of what it reads.
+
+    >>> vocoder = Synthesizer.from_pretrained("vocoder-16k")
+    >>> waveform = vocoder.vocode("speech.wav")  # numpy float32 (T,) at vocoder.sample_rate
+    """
+
+    CHUNK = 4096  # frames at once: memory stays flat however long the input is
+
+    def __init__(
+        self, generator: nn.Module, contents: CheckpointConfig, device: str | torch.device = "cpu"
+    ):
+        self.device = torch.device(device)
+        self.generator = generator.to(self.device).eval()
+        self.config = contents
+        self.log_mel = LogMel(self.features).to(self.device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder: str | Path, device: str | torch.device = "cpu"
+    ) -> Synthesizer:
+        """Load an embedded model by name, or a checkpoint folder.
+
+        Raises:
+            UserError: no such model, or a checkpoint that is damaged, incomplete or of another format.
+        """
+        return cls(*checkpoint.load_generator(find_checkpoint(name_or_folder)), device=device)
+
+    @property
+    def features(self) -> LogMelConfig:
+        """The feature contract: which mels this model reads."""
+        return self.config.task.features
+
+    @property
+    def sample_rate(self) -> int:
+        return self.features.sample_rate
+
+    @overload
+    def vocode(self, source: str | Path | Array, **options) -> np.ndarray: ...  # noqa: ANN003
+    @overload
+    def vocode(self, source: Sequence[str | Path | Array], **options) -> list[np.ndarray]: ...  # noqa: ANN003
+
+    def vocode(
+        self, source, *, sample_rate: int | None = None, features: LogMelConfig | dict | None = None
+    ):  # noqa: ANN001, ANN201
+        """Mel to speech, or a recording to its mel and back to speech.
+
+        Args:
+            source: a path (sound file, or .npz / .npy with a mel); an array: waveform (T,) or (B, 1, T), log-mel
+                (M, F) or (B, M, F); or a list of these, of any lengths.
+            sample_rate: of a waveform given as an array, if it isn't the model's; it is resampled.
+            features: the contract that a given mel was made with, compared with the model's.
+
+        Returns:
+            float32 waveform (T,), or (B, T) for a batched array, or a list for a list. A recording keeps its
+            length; a mel of F frames gives F * hop_length samples.
+
+        Raises:
+            UserError: a file that can't be read, or a mel that doesn't fit the model, with the difference.
+        """
+        if isinstance(source, (list, tuple)):
+            return [
+                self.vocode(item, sample_rate=sample_rate, features=features) for item in source
+            ]
+        if features is not None and not isinstance(features, LogMelConfig):
+            features = config.parse(LogMelConfig, features, "features")
+        name = "the mel"
+        if isinstance(source, (str, Path)):
+            name = str(source)
+            if Path(source).suffix.lower() in MEL_SUFFIXES:
+                source, found = contract.load_mel(Path(source))
+                features = found or features
+            else:
+                source, sample_rate = audio.read(source, self.sample_rate)[0], None
+        array = torch.as_tensor(source)
+        if array.dim() == 1 or (
+            array.dim() == 3 and array.shape[1] == 1 and self.features.n_mels > 1
+        ):
+            waveform = self._check_waveform(array)
+            return self._copy(
+                audio.resample(waveform, sample_rate or self.sample_rate, self.sample_rate)
+            )
+        if features is not None:
+            contract.refuse_difference(self.features, features)
+        if (
+            array.dim() == 2
+            and array.shape[0] <= 8 < 1000 < array.shape[1]
+            and self.features.n_mels > 8
+        ):
+            raise UserError(
+                f"{name} looks like a waveform of {array.shape[0]} channels; mix it to one, shape (T,)."
+            )
+        return self._squeeze(
+            self._generate(contract.check_mel(array, self.features, name)), array.dim() == 2
+        )
+
+    def mel(self, source: str | Path | Array) -> Tensor:
+        """The log-mel (M, F) or (B, M, F) that this model reads, of a sound file or a waveform at its rate."""
+        if isinstance(source, (str, Path)):
+            source = audio.read(source, self.sample_rate)[0]
+        waveform = self._check_waveform(torch.as_tensor(source))
+        with torch.inference_mode():
+            mel = self.log_mel(torch.atleast_2d(waveform).to(self.device)).cpu()
+        return mel[0] if waveform.dim() == 1 else mel
+
+    def _copy(self, waveform: Tensor) -> np.ndarray:
+        """Recording -> mel -> speech of the same length."""
+        length, hop = waveform.shape[-1], self.features.hop_length
+        if self.features.padding == "same":  # floor(T / hop) frames would lose the end
+            waveform = nn.functional.pad(waveform, (0, -length % hop))
+        mel = self.mel(torch.atleast_2d(waveform))
+        return self._squeeze(self._generate(mel)[..., :length], waveform.dim() == 1)
+
+    @torch.inference_mode()
+    def _generate(self, mel: Tensor) -> Tensor:
+        """(B, M, F) -> (B, T). Long inputs go in chunks with the receptive field on both sides: the same output."""
+        frames, hop, context = (
+            mel.shape[-1],
+            self.features.hop_length,
+            self.generator.context_frames,
+        )
+        pieces = []
+        for start in range(0, frames, self.CHUNK):
+            stop = min(start + self.CHUNK, frames)
+            first = max(start - context, 0)
+            piece = (
+                self.generator(mel[..., first : stop + context].to(self.device))[:, 0].float().cpu()
+            )
+            pieces.append(piece[:, (start - first) * hop : (stop - first) * hop])
+        return torch.cat(pieces, dim=-1)
+
+    @staticmethod
+    def _squeeze(waveform: Tensor, single: bool) -> np.ndarray:
+        return (waveform[0] if single else waveform).numpy()
+
+    @staticmethod
+    def _check_waveform(waveform: Tensor) -> Tensor:
+        """(T,) or (B, 1, T) -> float32 (T,) or (B, T)."""
+        if not waveform.is_floating_point():
+            raise UserError(
+                "The waveform holds integers; divide it by its full scale (32768 for 16 bits) first."
+            )
+        waveform = waveform.squeeze(1) if waveform.dim() == 3 else waveform
+        if waveform.shape[-1] == 0:
+            raise UserError("The waveform has no samples.")
+        if not bool(torch.isfinite(waveform).all()):
+            raise UserError("The waveform has samples that are not finite (NaN or infinity).")
+        return waveform.float()

@@ -1,0 +1,252 @@
+"""The training loop. The only Fabric import."""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from wavegan import __version__, checkpoint, manifest, metrics
+from wavegan.data import Batch, Segments
+from wavegan.discriminators import Discriminators
+from wavegan.errors import UserError
+from wavegan.losses import Objective
+from wavegan.progress import Bar, clock
+from wavegan.recipe import Recipe
+from wavegan.tracker import Tracker
+
+
+class Trainer:
+    """Trains one recipe in one run folder; ``resume=True`` goes on from its ``trainer.pt``, bit-exactly."""
+
+    def __init__(self, recipe: Recipe, folder: Path, resume: bool = False):
+        c = self.config = recipe.trainer
+        self.recipe, self.folder, self.features = recipe, folder, recipe.task.features
+        self.fabric = Fabric(accelerator=c.accelerator, devices=1, precision=c.precision)
+        self.device = self.fabric.device
+        torch.manual_seed(c.seed)
+        generator, discriminators = (
+            recipe.generator.build(self.features),
+            Discriminators(recipe.discriminators),
+        )
+        self.task = recipe.task.build().to(self.device)
+        self.objective = Objective(recipe.objective, self.features).to(self.device)
+        self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)
+        self.generator, self.optimizer_g = self._setup(generator, c.learning_rate)
+        self.generator.mark_forward_method("generate")
+        self.discriminators, self.optimizer_d = None, None
+        if recipe.discriminators:
+            rate = c.discriminator_learning_rate or c.learning_rate
+            self.discriminators, self.optimizer_d = self._setup(discriminators, rate)
+            self.discriminators.mark_forward_method("compare")
+        self.step = 0
+        if resume:
+            self._load(checkpoint.load_trainer(folder))
+        train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
+        self.segments = Segments(train, recipe.data, self.features.sample_rate, c.seed)
+        self.valid = Segments(valid, recipe.data, self.features.sample_rate, c.seed)
+        self.valid_names = [u.id for u in valid]
+        self.tracker = Tracker(folder, self.step)
+
+    def _setup(self, module: nn.Module, learning_rate: float) -> Any:
+        c = self.config
+        parameters = list(module.parameters())
+        optimizer = torch.optim.AdamW(
+            parameters, learning_rate, c.betas, weight_decay=c.weight_decay, fused=True
+        )
+        return self.fabric.setup(module, optimizer)
+
+    def train(self) -> int:
+        """Run to ``max_steps`` or to an interrupt (SIGINT, SIGTERM), saving on the way.
+
+        Returns:
+            0 when the training is complete, else 128 + the signal that stopped it.
+
+        Raises:
+            UserError: a loss that isn't finite; the last checkpoint stays as it was.
+        """
+        c = self.config
+        self._stop_signal = 0
+        handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with Bar("Step", c.max_steps, self.step) as bar:
+                self._clock, self._clock_step = time.monotonic(), self.step
+                while self.step < c.max_steps and not self._stop_signal:
+                    self._set_learning_rate()
+                    logs = self.train_step(self.segments.batch(self.step))
+                    self.step += 1
+                    last = self.step == c.max_steps
+                    if self.step % c.log_interval == 0 or last:
+                        bar.update(self.step, self._log(logs))
+                    if self.step % c.valid_interval == 0 or last:
+                        self.validate()
+                    if self.step % c.checkpoint_interval == 0 or last or self._stop_signal:
+                        self.save()
+        finally:
+            self.tracker.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        return 128 + self._stop_signal if self._stop_signal else 0
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One batch. Returns the named loss terms."""
+        c = self.config
+        real, label = (None if part is None else part.to(self.device) for part in batch)
+        adversarial = self.step >= c.adversarial_step and self.discriminators is not None
+        turn = {"d", "g"} if not c.alternate else {"d"} if self.step % 2 == 0 else {"g"}
+        turn = turn if adversarial else {"g"}
+        logs: dict[str, Tensor] = {}
+
+        x = self.task.sample_input(real, label)
+        with torch.set_grad_enabled("g" in turn):
+            fake, spectrum = self.generator.generate(x, label)
+            fake = self.task.compose(fake, x)
+
+        if "d" in turn:
+            real_out, fake_out = self.discriminators.compare(real, fake.detach(), label)
+            terms = self.objective.discriminator(real_out, fake_out)
+            self._update("d", self.discriminators, self.optimizer_d, terms, terms["adversarial"])
+            logs |= {f"train/d/{name}": term.detach() for name, term in terms.items()}
+        if "g" in turn:
+            real_out = fake_out = None
+            if adversarial:
+                self.discriminators.requires_grad_(False)
+                real_out, fake_out = self.discriminators.compare(real, fake, label)
+            terms = self.objective.generator(real, fake, spectrum, real_out, fake_out)
+            self._update("g", self.generator, self.optimizer_g, terms, self.objective.total(terms))
+            if adversarial:
+                self.discriminators.requires_grad_(True)
+            self._update_ema()
+            logs |= {f"train/g/{name}": term.detach() for name, term in terms.items()}
+        return logs
+
+    def _update(
+        self, player: str, module: Any, optimizer: Any, terms: dict[str, Tensor], total: Tensor
+    ) -> None:
+        if not bool(torch.isfinite(total)):
+            bad = [
+                f"train/{player}/{name}"
+                for name, term in terms.items()
+                if not bool(torch.isfinite(term))
+            ]
+            self._diverged(f"the loss {', '.join(bad)} is not finite")
+        optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(total)
+        norm = torch.nn.utils.clip_grad_norm_(
+            module.parameters(), self.config.clip_norm, foreach=True
+        )
+        if not bool(torch.isfinite(norm)):
+            self._diverged(f"the gradient of train/{player} is not finite")
+        optimizer.step()
+
+    def _diverged(self, reason: str) -> None:
+        raise UserError(
+            f"Stopped at step {self.step}: {reason}. The last checkpoint in {self.folder} is untouched; "
+            "try a lower trainer.learning_rate, or look for broken recordings."
+        )
+
+    @torch.no_grad()
+    def _update_ema(self) -> None:
+        """Exponential moving average of the weights, with a warm-up so that the first ones are forgotten."""
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        raw = [p.detach() for p in self.generator.parameters()]
+        torch._foreach_lerp_(list(self.ema.parameters()), raw, 1 - decay)
+
+    def _set_learning_rate(self) -> None:
+        """Linear warm-up, then a cosine from 1 to ``final_learning_rate``."""
+        c = self.config
+        warm = min(1.0, (self.step + 1) / c.warmup_steps) if c.warmup_steps else 1.0
+        cosine = 0.5 * (1 + math.cos(math.pi * self.step / c.max_steps))
+        factor = warm * (c.final_learning_rate + (1 - c.final_learning_rate) * cosine)
+        for optimizer, rate in (
+            (self.optimizer_g, c.learning_rate),
+            (self.optimizer_d, c.discriminator_learning_rate or c.learning_rate),
+        ):
+            for group in optimizer.param_groups if optimizer else ():
+                group["lr"] = rate * factor
+
+    def _log(self, logs: dict[str, Tensor]) -> str:
+        """Write the curves; returns what the progress bar shows."""
+        now = time.monotonic()
+        speed = (self.step - self._clock_step) / max(now - self._clock, 1e-9)
+        self._clock, self._clock_step = now, self.step
+        seconds = (
+            speed
+            * self.recipe.data.batch_size
+            * self.recipe.data.segment_length
+            / self.features.sample_rate
+        )
+        values = {name: float(term) for name, term in logs.items()}
+        values |= {"train/learning_rate": self.optimizer_g.param_groups[0]["lr"]}
+        self.tracker.log(self.step, values | {"train/steps_per_second": speed})
+        left = clock((self.config.max_steps - self.step) / max(speed, 1e-9))
+        return (
+            f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second, about {left} at this speed)"
+        )
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Copy-synthesis of the whole validation clips with the averaged weights; logs the mean of each metric."""
+        scores: dict[str, list[float]] = {}
+        hop, rate = self.features.hop_length, self.features.sample_rate
+        for i, (name, samples) in enumerate(
+            zip(self.valid_names, self.valid.waveforms, strict=True)
+        ):
+            real = samples.float() / 32768
+            whole = real[: len(real) // hop * hop].to(self.device)[None, None]
+            x = self.task.sample_input(whole)
+            fake = self.task.compose(self.ema(x), x)[0, 0].float().cpu()
+            for metric, score in metrics.copy_quality(real, fake, rate).items():
+                scores.setdefault(metric, []).append(score)
+            if i < self.config.num_samples:
+                self.tracker.sample(self.step, name, real, fake, rate)
+        means = {f"valid/{name}": float(torch.tensor(v).nanmean()) for name, v in scores.items()}
+        self.tracker.log(self.step, means)
+        return means
+
+    def save(self) -> None:
+        """Write the checkpoint: ``trainer.pt`` for resuming, ``config.json`` and ``generator.safetensors`` to play."""
+        state = {
+            "step": self.step,
+            "generator": self.generator.state_dict(),
+            "ema": self.ema.state_dict(),
+        }
+        state["optimizer_g"] = self.optimizer_g.state_dict()
+        if self.discriminators is not None:
+            state["discriminators"] = self.discriminators.state_dict()
+            state["optimizer_d"] = self.optimizer_d.state_dict()
+        checkpoint.save_trainer(self.folder, state)
+        contents = checkpoint.CheckpointConfig(
+            format_version=checkpoint.FORMAT_VERSION,
+            wavegan_version=__version__,
+            step=self.step,
+            name=self.recipe.name,
+            task=self.recipe.task,
+            generator=self.recipe.generator,
+            recipe=self.recipe.model_dump(mode="json", exclude_none=True),
+        )
+        checkpoint.save_generator(self.folder, self.ema, contents)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        parts = {"generator": self.generator, "ema": self.ema, "optimizer_g": self.optimizer_g}
+        if self.discriminators is not None:
+            parts |= {"discriminators": self.discriminators, "optimizer_d": self.optimizer_d}
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            self.step = int(state["step"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{self.folder / checkpoint.TRAINER} does not fit the recipe: {reason}"
+            ) from None
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._stop_signal = number
