@@ -20,10 +20,7 @@ def speech_like(seconds: float = 1.0, sample_rate: int = RATE, seed: int = 0) ->
     time = np.arange(int(seconds * sample_rate)) / sample_rate
     pitch = 120 + 40 * seed % 80 + 20 * np.sin(2 * np.pi * 2.3 * time)
     phase = 2 * np.pi * np.cumsum(pitch) / sample_rate
-    voice = sum(
-        np.exp(-(((k * 140 - 600 - 200 * (k % 3)) / 900) ** 2)) * np.sin(k * phase)
-        for k in range(1, 20)
-    )
+    voice = sum(np.exp(-(((k * 140 - 600 - 200 * (k % 3)) / 900) ** 2)) * np.sin(k * phase) for k in range(1, 20))
     syllables = np.clip(np.sin(2 * np.pi * 3.1 * time + seed), 0, None)
     waveform = voice * syllables + 0.01 * random.standard_normal(len(time))
     return torch.from_numpy((0.5 * waveform / np.abs(waveform).max()).astype(np.float32))

@@ -47,12 +47,8 @@ def probe(path: Path | str) -> Probe:
     except soundfile.LibsndfileError as error:
         raise _not_audio(path, error) from None
     # libsndfile reads a cut-short file without complaint; only its log tells what the header promised.
-    if re.search(r"data : \d+ \(should be \d+\)", info.extra_info) and not _unfinished_header(
-        info.extra_info
-    ):
-        raise UserError(
-            f"{path} is cut short: its header promises more samples than it holds. Copy it again."
-        )
+    if re.search(r"data : \d+ \(should be \d+\)", info.extra_info) and not _unfinished_header(info.extra_info):
+        raise UserError(f"{path} is cut short: its header promises more samples than it holds. Copy it again.")
     if info.frames <= 0:
         raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
     return Probe(info.samplerate, info.frames, info.channels)
@@ -76,9 +72,7 @@ def read(path: Path | str, sample_rate: int | None = None) -> tuple[Tensor, int]
         rate = probe(path).sample_rate
         waveform = _decode(path)
     if not bool(torch.isfinite(waveform).all()):
-        raise UserError(
-            f"{path} has samples that are not finite (NaN or infinity). Repair or leave out this file."
-        )
+        raise UserError(f"{path} has samples that are not finite (NaN or infinity). Repair or leave out this file.")
     if sample_rate is not None and sample_rate != rate:
         waveform, rate = resample(waveform, rate, sample_rate), sample_rate
     return waveform, rate
@@ -107,9 +101,7 @@ def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> 
         )
         os.replace(partial, path)
     except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(
-            f"Cannot write {path}: {_reason(error)} Choose a place that can be written."
-        ) from None
+        raise UserError(f"Cannot write {path}: {_reason(error)} Choose a place that can be written.") from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -121,9 +113,7 @@ def check_target(path: Path) -> None:
         UserError: unknown suffix, or a folder that is missing or can't be written.
     """
     if path.suffix[1:].upper() not in soundfile.available_formats():
-        raise UserError(
-            f"Cannot write {path}: unknown suffix '{path.suffix}'. Use .wav, .flac, .ogg or .mp3."
-        )
+        raise UserError(f"Cannot write {path}: unknown suffix '{path.suffix}'. Use .wav, .flac, .ogg or .mp3.")
     if path.is_dir():
         raise UserError(f"Cannot write {path}: it is a folder. Give a file name.")
     if not path.parent.is_dir():
@@ -150,9 +140,7 @@ def find(folder: Path | str) -> list[Path]:
         raise UserError(f"{folder} is not a folder. Give the folder that holds the recordings.")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
-        raise UserError(
-            f"{folder} holds no sound files ({', '.join(sorted(SUFFIXES))}). Give the right folder."
-        )
+        raise UserError(f"{folder} holds no sound files ({', '.join(sorted(SUFFIXES))}). Give the right folder.")
     return paths
 
 
@@ -167,12 +155,8 @@ def _decode(path: Path) -> Tensor:
     except soundfile.LibsndfileError as error:
         raise _not_audio(path, error) from None
     waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if (
-        len(waveform) < expected and path.suffix.lower() != ".mp3"
-    ):  # an MP3 header only estimates its length
-        raise UserError(
-            f"{path} is cut short: {expected} samples promised, {len(waveform)} found. Copy it again."
-        )
+    if len(waveform) < expected and path.suffix.lower() != ".mp3":  # an MP3 header only estimates its length
+        raise UserError(f"{path} is cut short: {expected} samples promised, {len(waveform)} found. Copy it again.")
     if not len(waveform):
         raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
     return torch.from_numpy(waveform)
@@ -180,9 +164,7 @@ def _decode(path: Path) -> Tensor:
 
 def _decode_with_ffmpeg(path: Path) -> Tensor:
     if shutil.which("ffmpeg") is None:
-        raise UserError(
-            f"{path} is G.722, which needs ffmpeg: install it (apt-get install ffmpeg) and try again."
-        )
+        raise UserError(f"{path} is G.722, which needs ffmpeg: install it (apt-get install ffmpeg) and try again.")
     command = [
         "ffmpeg",
         "-v",
@@ -201,9 +183,7 @@ def _decode_with_ffmpeg(path: Path) -> Tensor:
     ]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
     if done.returncode or not done.stdout:
-        reason = done.stderr.decode(errors="replace").strip().splitlines() or [
-            "it holds no samples"
-        ]
+        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["it holds no samples"]
         raise UserError(f"ffmpeg cannot decode {path}: {reason[-1]}.")
     return torch.from_numpy(np.frombuffer(done.stdout, dtype="<i2").astype(np.float32) / 32768)
 
@@ -225,9 +205,7 @@ def _unfinished_header(log: str) -> bool:
 
 
 def _not_audio(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path} is not a sound file that can be read ({_reason(error)[:-1]}). Use wav, flac, ogg or mp3."
-    )
+    return UserError(f"{path} is not a sound file that can be read ({_reason(error)[:-1]}). Use wav, flac, ogg or mp3.")
 
 
 def _reason(error: Exception) -> str:

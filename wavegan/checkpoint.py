@@ -68,9 +68,7 @@ def read_config(folder: Path) -> CheckpointConfig:
     """
     path = folder / CONFIG
     if not folder.is_dir():
-        raise UserError(
-            f"No such checkpoint folder: {folder}. `wavegan info` lists the models in the package."
-        )
+        raise UserError(f"No such checkpoint folder: {folder}. `wavegan info` lists the models in the package.")
     if not path.is_file():
         raise UserError(
             f"{folder} is not a checkpoint: it has no {CONFIG}. Give the folder that `wavegan train` wrote."
@@ -79,9 +77,7 @@ def read_config(folder: Path) -> CheckpointConfig:
         data = json.loads(path.read_text(encoding="utf-8"))
         version = data["format_version"]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-        raise UserError(
-            f"{path} is not a wavegan configuration: no readable format_version in it."
-        ) from None
+        raise UserError(f"{path} is not a wavegan configuration: no readable format_version in it.") from None
     if version != FORMAT_VERSION:
         raise UserError(
             f"{folder} has checkpoint format {version}; this wavegan {__version__} reads format {FORMAT_VERSION}. "
@@ -123,19 +119,13 @@ def load_tensors(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
     faults = [f"missing {name}" for name in expected.keys() - found.keys()]
     faults += [f"unexpected {name}" for name in found.keys() - expected.keys()]
     both = expected.keys() & found.keys()
-    faults += [
-        f"{n} is {found[n]}, expected {expected[n]}" for n in both if found[n] != expected[n]
-    ]
+    faults += [f"{n} is {found[n]}, expected {expected[n]}" for n in both if found[n] != expected[n]]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise UserError(
-            f"The weights in {path} do not fit their configuration: {'; '.join(sorted(faults)[:3])}{more}."
-        )
+        raise UserError(f"The weights in {path} do not fit their configuration: {'; '.join(sorted(faults)[:3])}{more}.")
     bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if bad:
-        raise UserError(
-            f"{path} has weights that are not finite: {bad[0]}. Use an earlier checkpoint."
-        )
+        raise UserError(f"{path} has weights that are not finite: {bad[0]}. Use an earlier checkpoint.")
     module.load_state_dict(tensors)
 
 
@@ -154,14 +144,10 @@ def load_trainer(folder: Path) -> dict[str, Any]:
     """
     path = folder / TRAINER
     if not path.is_file():
-        raise UserError(
-            f"{folder} can't be resumed: it has no {TRAINER}. Give a run folder of `wavegan train`."
-        )
+        raise UserError(f"{folder} can't be resumed: it has no {TRAINER}. Give a run folder of `wavegan train`.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # torch raises many kinds on a damaged file; each means the same to the user
+    except Exception as error:  # torch raises many kinds on a damaged file; each means the same to the user
         raise UserError(f"{path} is damaged or cut short ({str(error).splitlines()[0]}).") from None
 
 
@@ -175,8 +161,6 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise UserError(
-            f"Cannot write {path}: {error.strerror}. What was there before is untouched."
-        ) from None
+        raise UserError(f"Cannot write {path}: {error.strerror}. What was there before is untouched.") from None
     finally:
         partial.unlink(missing_ok=True)

@@ -20,9 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 DEFAULT_MODEL = "vocoder-16k"
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="A model in the package, or a checkpoint folder.")
-]
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A model in the package, or a checkpoint folder.")]
 
 
 def main() -> None:
@@ -39,12 +37,8 @@ def main() -> None:
 
 @app.command()
 def vocode(
-    source: Annotated[
-        Path, typer.Argument(help="A sound file, a mel (.npz, .npy), or a folder of sound files.")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Sound file to write; a folder for a folder.")
-    ],
+    source: Annotated[Path, typer.Argument(help="A sound file, a mel (.npz, .npy), or a folder of sound files.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Sound file to write; a folder for a folder.")],
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Turn a recording into a mel spectrogram and back into speech, or a mel into speech."""
@@ -74,21 +68,15 @@ def _vocode_file(synthesizer, source: Path, output: Path) -> None:  # noqa: ANN0
     elapsed = time.perf_counter() - start
     audio.write(output, fake, synthesizer.sample_rate)
     seconds = len(fake) / synthesizer.sample_rate
-    print(
-        f"{output}: {seconds:.2f} s at {synthesizer.sample_rate} Hz, {seconds / elapsed:.0f} times real time"
-    )
+    print(f"{output}: {seconds:.2f} s at {synthesizer.sample_rate} Hz, {seconds / elapsed:.0f} times real time")
     if real is not None:
-        print(
-            f"  how close to {source.name}: {metrics.describe(real, fake, synthesizer.sample_rate)}"
-        )
+        print(f"  how close to {source.name}: {metrics.describe(real, fake, synthesizer.sample_rate)}")
 
 
 @app.command()
 def mel(
     source: Annotated[Path, typer.Argument(help="A sound file.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .npz to write: the mel and its contract.")
-    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .npz to write: the mel and its contract.")],
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Write the log-mel that a model reads, with its feature contract."""
@@ -107,12 +95,8 @@ def train(
         list[str] | None,
         typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="Recipe, dotted overrides."),
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Run folder (default: runs/RECIPE/DATE-SEED).")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with this run where it stopped.")
-    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder (default: runs/RECIPE/DATE-SEED).")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run where it stopped.")] = None,
 ) -> None:
     """Train a recipe, or go on with a run. Ctrl-C saves and stops."""
     from wavegan.runs import resume_run, start_run
@@ -122,31 +106,21 @@ def train(
         trainer = resume_run(resume, arguments)
     else:
         if not arguments or ("=" in arguments[0] and not Path(arguments[0]).exists()):
-            raise UserError(
-                "Give a recipe: wavegan train recipes/folder/vocoder_16k.yaml, or --resume RUN."
-            )
+            raise UserError("Give a recipe: wavegan train recipes/folder/vocoder_16k.yaml, or --resume RUN.")
         trainer = start_run(Path(arguments[0]), arguments[1:], run)
     status = trainer.train()
     if status:
-        print(
-            f"Stopped at step {trainer.step}. Go on with: wavegan train --resume {trainer.folder}"
-        )
+        print(f"Stopped at step {trainer.step}. Go on with: wavegan train --resume {trainer.folder}")
     else:
-        print(
-            f"Trained {trainer.step} steps. Hear it: wavegan vocode IN.wav -o OUT.wav --model {trainer.folder}"
-        )
+        print(f"Trained {trainer.step} steps. Hear it: wavegan vocode IN.wav -o OUT.wav --model {trainer.folder}")
     raise typer.Exit(status)
 
 
 @app.command()
 def evaluate(
-    models: Annotated[
-        list[str], typer.Argument(help="Models in the package or checkpoint folders.")
-    ],
+    models: Annotated[list[str], typer.Argument(help="Models in the package or checkpoint folders.")],
     manifest: Annotated[Path, typer.Option(help="Manifest of the recordings to copy (.jsonl).")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for metrics.json, wavs and index.html.")
-    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json, wavs and index.html.")],
 ) -> None:
     """Copy every recording of a manifest with each model, score the copies, write a page to listen to."""
     from wavegan.evaluate import evaluate as run_evaluation
@@ -156,9 +130,7 @@ def evaluate(
 
 @app.command()
 def info(
-    checkpoint: Annotated[
-        str | None, typer.Argument(help="A model in the package, or a checkpoint folder.")
-    ] = None,
+    checkpoint: Annotated[str | None, typer.Argument(help="A model in the package, or a checkpoint folder.")] = None,
 ) -> None:
     """Describe a checkpoint, or list the models in the package."""
     from wavegan.synthesizer import Synthesizer, list_pretrained
@@ -169,12 +141,8 @@ def info(
     synthesizer = Synthesizer.from_pretrained(checkpoint)
     contents = synthesizer.config
     parameters = sum(p.numel() for p in synthesizer.generator.parameters())
-    print(
-        f"{contents.name}: {contents.generator.name} generator, {parameters:,} parameters, step {contents.step}"
-    )
-    print(
-        f"written by wavegan {contents.wavegan_version}, checkpoint format {contents.format_version}"
-    )
+    print(f"{contents.name}: {contents.generator.name} generator, {parameters:,} parameters, step {contents.step}")
+    print(f"written by wavegan {contents.wavegan_version}, checkpoint format {contents.format_version}")
     print("features:")
     for name, value in synthesizer.features:
         print(f"  {name}: {value if not isinstance(value, list) else f'{len(value)} values'}")
@@ -182,9 +150,7 @@ def info(
 
 @app.command(name="import")
 def import_(
-    source: Annotated[
-        Path, typer.Argument(help="Folder with config.json and a HiFi-GAN generator file.")
-    ],
+    source: Annotated[Path, typer.Argument(help="Folder with config.json and a HiFi-GAN generator file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")],
 ) -> None:
     """Make a checkpoint folder of a published HiFi-GAN generator."""
@@ -198,9 +164,7 @@ def import_(
 def pack(
     run: Annotated[Path, typer.Argument(help="A run or checkpoint folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")],
-    half: Annotated[
-        bool, typer.Option("--half", help="Store 16-bit weights: half the size.")
-    ] = False,
+    half: Annotated[bool, typer.Option("--half", help="Store 16-bit weights: half the size.")] = False,
 ) -> None:
     """Copy what playing needs out of a run folder, ready to publish."""
     from wavegan.runs import pack as pack_run

@@ -56,9 +56,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from None
     if not isinstance(data, dict):
-        raise UserError(
-            f"{path} should hold a mapping of keys to values, found {type(data).__name__}."
-        )
+        raise UserError(f"{path} should hold a mapping of keys to values, found {type(data).__name__}.")
     return data
 
 
@@ -67,9 +65,7 @@ def override(data: dict[str, Any], assignments: typing.Iterable[str]) -> dict[st
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
-            raise UserError(
-                f"An override is written key=value, such as trainer.max_steps=100; got '{assignment}'."
-            )
+            raise UserError(f"An override is written key=value, such as trainer.max_steps=100; got '{assignment}'.")
         data = _assign(data, key.split("."), parse_scalar(value), key)
     return data
 
@@ -79,16 +75,11 @@ def _assign(data: Any, keys: list[str], value: Any, whole: str) -> Any:
         return value
     key, rest = keys[0], keys[1:]
     if isinstance(data, list) and key.isdigit() and int(key) < len(data):
-        return [
-            _assign(item, rest, value, whole) if i == int(key) else item
-            for i, item in enumerate(data)
-        ]
+        return [_assign(item, rest, value, whole) if i == int(key) else item for i, item in enumerate(data)]
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise UserError(
-            f"Cannot override '{whole}': '{key}' would lie inside a value that has no keys."
-        )
+        raise UserError(f"Cannot override '{whole}': '{key}' would lie inside a value that has no keys.")
     return {**data, key: _assign(data.get(key), rest, value, whole)}
 
 
@@ -102,9 +93,7 @@ def parse(config: type[ConfigT], data: Any, source: str) -> ConfigT:
         return config.model_validate(data)
     except ValidationError as error:
         faults = [_describe(config, fault) for fault in error.errors()]
-    heading = (
-        f"{source} has a fault:" if len(faults) == 1 else f"{source} has {len(faults)} faults:"
-    )
+    heading = f"{source} has a fault:" if len(faults) == 1 else f"{source} has {len(faults)} faults:"
     raise UserError("\n  ".join([heading, *faults])) from None
 
 

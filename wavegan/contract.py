@@ -58,15 +58,8 @@ def refuse_difference(model: LogMelConfig, mel: LogMelConfig) -> None:
     difference = model.diff(mel)
     if not difference:
         return
-    rows = [
-        f"  {name}: the model expects {ours}, this mel has {theirs}"
-        for name, (ours, theirs) in difference.items()
-    ]
-    like = [
-        n
-        for n, fields in CONVENTIONS.items()
-        if all(getattr(mel, k) == v for k, v in fields.items())
-    ]
+    rows = [f"  {name}: the model expects {ours}, this mel has {theirs}" for name, (ours, theirs) in difference.items()]
+    like = [n for n, fields in CONVENTIONS.items() if all(getattr(mel, k) == v for k, v in fields.items())]
     hint = f" It looks like the convention of {like[0]}." if like else ""
     raise UserError(
         "\n".join(
@@ -87,18 +80,12 @@ def check_mel(mel: Tensor, features: LogMelConfig, source: str = "the mel") -> T
     """
     mel = mel.unsqueeze(0) if mel.dim() == 2 else mel
     if mel.dim() != 3:
-        raise UserError(
-            f"{source} should be (bands, frames) or (batch, bands, frames), got shape {tuple(mel.shape)}."
-        )
+        raise UserError(f"{source} should be (bands, frames) or (batch, bands, frames), got shape {tuple(mel.shape)}.")
     bands, frames = mel.shape[1:]
     if bands != features.n_mels:
         if frames == features.n_mels:
-            raise UserError(
-                f"{source} looks transposed: {bands} x {frames}, expected {features.n_mels} bands first."
-            )
-        raise UserError(
-            f"{source} has {bands} bands, this model expects n_mels = {features.n_mels}."
-        )
+            raise UserError(f"{source} looks transposed: {bands} x {frames}, expected {features.n_mels} bands first.")
+        raise UserError(f"{source} has {bands} bands, this model expects n_mels = {features.n_mels}.")
     if frames == 0 or mel.shape[0] == 0:
         raise UserError(f"{source} has no frames.")
     if not mel.is_floating_point():
@@ -116,17 +103,12 @@ def _check_values(mel: Tensor, features: LogMelConfig, source: str) -> None:
     floor, smallest, largest = features.log_floor, float(mel.min()), float(mel.max())
     expected = f"this model expects {features.log} with floor {features.floor:g}, so values from {floor:.4f} up"
     known = next((what for value, what in FLOORS.items() if abs(smallest - value) < 2e-3), None)
-    clamped = (
-        float((mel <= smallest + 1e-4).float().mean()) > 1e-4
-        and (mel <= smallest + 1e-4).sum() >= 4
-    )
+    clamped = float((mel <= smallest + 1e-4).float().mean()) > 1e-4 and (mel <= smallest + 1e-4).sum() >= 4
     if smallest < floor - 1e-3:
         looks = known or "another floor, a normalised mel, or decibels"
         raise UserError(f"{source} goes down to {smallest:.4f}; {expected}. It looks like {looks}.")
     if known and clamped and abs(smallest - floor) > 2e-3:
-        raise UserError(
-            f"{source} is clamped at {smallest:.4f}; {expected}. It looks like {known}."
-        )
+        raise UserError(f"{source} is clamped at {smallest:.4f}; {expected}. It looks like {known}.")
     ceiling = 12.0 if features.log == "ln" else 5.0
     if largest > ceiling or smallest >= 0:
         raise UserError(
@@ -164,9 +146,7 @@ def load_mel(path: Path) -> tuple[Tensor, LogMelConfig | None]:
         if isinstance(loaded, np.ndarray):
             return torch.from_numpy(loaded), None
         mel, text = loaded["mel"], str(loaded["features"]) if "features" in loaded else None
-        contract = (
-            config.parse(LogMelConfig, json.loads(text), f"{path}: features") if text else None
-        )
+        contract = config.parse(LogMelConfig, json.loads(text), f"{path}: features") if text else None
         return torch.from_numpy(mel), contract
     except (ValueError, KeyError, OSError, EOFError, TypeError) as error:
         raise UserError(f"{path} holds no mel that can be read ({error}).") from None

@@ -37,9 +37,7 @@ class DataConfig(Config):
 class Segments:
     """A corpus in memory as 16-bit samples, and random segments of it."""
 
-    def __init__(
-        self, utterances: Sequence[Utterance], config: DataConfig, sample_rate: int, seed: int
-    ):
+    def __init__(self, utterances: Sequence[Utterance], config: DataConfig, sample_rate: int, seed: int):
         self.config, self.seed = config, seed
         self.waveforms = [_load(utterance, sample_rate) for utterance in utterances]
         lengths = np.array([len(w) for w in self.waveforms], dtype=np.float64)

@@ -48,27 +48,17 @@ class LogMelConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> LogMelConfig:
         if self.hop_length > self.n_fft // 2:
-            raise ValueError(
-                f"hop_length {self.hop_length} must be at most n_fft / 2 = {self.n_fft // 2}"
-            )
+            raise ValueError(f"hop_length {self.hop_length} must be at most n_fft / 2 = {self.n_fft // 2}")
         if not 0 < self.window_length <= self.n_fft:
-            raise ValueError(
-                f"win_length {self.win_length} must lie between 1 and n_fft = {self.n_fft}"
-            )
+            raise ValueError(f"win_length {self.win_length} must lie between 1 and n_fft = {self.n_fft}")
         if not self.fmin < self.upper_frequency <= self.sample_rate / 2:
-            raise ValueError(
-                f"fmax {self.upper_frequency} must lie above fmin and at most at sample_rate / 2"
-            )
+            raise ValueError(f"fmax {self.upper_frequency} must lie above fmin and at most at sample_rate / 2")
         if self.padding == "same" and (self.n_fft - self.hop_length) % 2:
-            raise ValueError(
-                f"padding 'same' needs n_fft - hop_length even, got {self.n_fft} - {self.hop_length}"
-            )
+            raise ValueError(f"padding 'same' needs n_fft - hop_length even, got {self.n_fft} - {self.hop_length}")
         for name in ("mean", "std"):
             values = getattr(self, name)
             if values is not None and len(values) != self.n_mels:
-                raise ValueError(
-                    f"{name} must have n_mels = {self.n_mels} values, got {len(values)}"
-                )
+                raise ValueError(f"{name} must have n_mels = {self.n_mels} values, got {len(values)}")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together")
         return self
@@ -107,9 +97,7 @@ def pad_signal(waveform: Tensor, n_fft: int, hop_length: int, padding: Padding) 
     return padded[..., : padded.shape[-1] - max(missing, 0)]
 
 
-def stft(
-    waveform: Tensor, n_fft: int, hop_length: int, window: Tensor, padding: Padding = "center"
-) -> Tensor:
+def stft(waveform: Tensor, n_fft: int, hop_length: int, window: Tensor, padding: Padding = "center") -> Tensor:
     """Complex short-time Fourier transform, (B, T) -> (B, K, F); reflect padding, no normalisation."""
     padded = pad_signal(waveform.float(), n_fft, hop_length, padding)
     return torch.stft(
@@ -144,25 +132,16 @@ class InverseSTFT(nn.Module):
         self.overlap = math.ceil(n_fft / hop_length)
         self.trim = n_fft // 2 if padding == "center" else (n_fft - hop_length) // 2
         window = hann_window(win_length or n_fft, n_fft)
-        angle = (
-            2
-            * math.pi
-            * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double()
-            / n_fft
-        )
+        angle = 2 * math.pi * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double() / n_fft
         weight = torch.full((n_fft // 2 + 1, 1), 2.0 / n_fft, dtype=torch.float64)
         weight[0] = weight[-1] = 1.0 / n_fft  # DC and Nyquist have no mirror image
         basis = torch.cat([weight * angle.cos(), -weight * angle.sin()]) * window.double()
         missing = self.overlap * hop_length - n_fft  # pad the frames to a whole number of hops
         self.register_buffer("basis", F.pad(basis.float(), (0, missing)), persistent=False)
-        self.register_buffer(
-            "window_square", F.pad(window.square(), (0, missing)), persistent=False
-        )
+        self.register_buffer("window_square", F.pad(window.square(), (0, missing)), persistent=False)
 
     def forward(self, real: Tensor, imag: Tensor) -> Tensor:
-        frames = (
-            torch.cat([real, imag], dim=1).transpose(1, 2) @ self.basis
-        )  # (B, F, overlap * hop)
+        frames = torch.cat([real, imag], dim=1).transpose(1, 2) @ self.basis  # (B, F, overlap * hop)
         length = real.shape[-1] * self.hop_length
         waveform = self._overlap_add(frames)[:, self.trim : self.trim + length]
         envelope = self._overlap_add(self.window_square.expand(1, real.shape[-1], -1))
@@ -171,9 +150,7 @@ class InverseSTFT(nn.Module):
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """(B, F, overlap * hop) -> (B, (F + overlap - 1) * hop), by summing `overlap` shifted copies."""
         pieces = frames.unflatten(2, (self.overlap, self.hop_length))
-        shifted = [
-            F.pad(pieces[:, :, i], (0, 0, i, self.overlap - 1 - i)) for i in range(self.overlap)
-        ]
+        shifted = [F.pad(pieces[:, :, i], (0, 0, i, self.overlap - 1 - i)) for i in range(self.overlap)]
         total = shifted[0]
         for piece in shifted[1:]:
             total = total + piece
@@ -227,9 +204,7 @@ class LogMel(nn.Module):
         pieces = []
         for start in range(0, num_frames, self.CHUNK):
             stop = min(start + self.CHUNK, num_frames)
-            pieces.append(
-                self._frames(padded[:, start * c.hop_length : (stop - 1) * c.hop_length + c.n_fft])
-            )
+            pieces.append(self._frames(padded[:, start * c.hop_length : (stop - 1) * c.hop_length + c.n_fft]))
         return torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]
 
     def _frames(self, padded: Tensor) -> Tensor:

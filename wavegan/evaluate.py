@@ -43,9 +43,7 @@ def evaluate(models: Sequence[str], manifest_path: Path, output: Path) -> str:
     with Bar("Evaluating", len(utterances)) as bar:
         for i, utterance in enumerate(utterances, start=1):
             for name, row in _score(utterance, synthesizers, output).items():
-                scores[name].append(
-                    {"id": utterance.id, "speaker": utterance.speaker or "-", **row}
-                )
+                scores[name].append({"id": utterance.id, "speaker": utterance.speaker or "-", **row})
             bar.update(i)
     means = {name: _means(rows) for name, rows in scores.items()}
     result = {"manifest": str(manifest_path), "means": means, "clips": scores}
@@ -58,9 +56,7 @@ def _name(model: str) -> str:
     return Path(model).resolve().name if os.sep in model or Path(model).is_dir() else model
 
 
-def _score(
-    utterance: Utterance, synthesizers: dict[str, Synthesizer], output: Path
-) -> dict[str, dict[str, float]]:
+def _score(utterance: Utterance, synthesizers: dict[str, Synthesizer], output: Path) -> dict[str, dict[str, float]]:
     """Copy one recording with each model, write the copies, and score them."""
     real = audio.read(utterance.path, RATE)[0]
     file = Path(utterance.id.replace("/", "-") + ".wav")
@@ -97,9 +93,7 @@ def _means(rows: list[dict]) -> dict[str, float]:
 
 
 def _table(means: dict[str, dict[str, float]]) -> str:
-    columns = sorted(
-        {key for row in means.values() for key in row if key != "undefined"}, key=_column_order
-    )
+    columns = sorted({key for row in means.values() for key in row if key != "undefined"}, key=_column_order)
     width = max(len(name) for name in means)
     lines = [" | ".join(["model".ljust(width), *columns])]
     for name, row in means.items():
@@ -125,12 +119,8 @@ def _page(
         cells = []
         for name in scores:
             file = f"{name}/{utterance.id.replace('/', '-')}.wav"
-            shown = ", ".join(
-                f"{k} {v:.2f}" for k, v in scores[name][i].items() if k in ("pesq", "dnsmos")
-            )
-            cells.append(
-                f'<td><audio controls preload="none" src="{html.escape(file)}"></audio><br>{shown}</td>'
-            )
+            shown = ", ".join(f"{k} {v:.2f}" for k, v in scores[name][i].items() if k in ("pesq", "dnsmos"))
+            cells.append(f'<td><audio controls preload="none" src="{html.escape(file)}"></audio><br>{shown}</td>')
         rows.append(f"<tr><th>{html.escape(utterance.id)}</th>{''.join(cells)}</tr>")
     return (
         '<!doctype html><meta charset="utf-8"><title>Copy-synthesis</title>'

@@ -32,9 +32,7 @@ def import_hifigan(source: Path, output: Path, weights: Path | None = None) -> N
     features = config.parse(LogMelConfig, hifigan_features(settings), f"{source}/config.json")
     keys = ("upsample_rates", "upsample_kernel_sizes", "upsample_initial_channel")
     keys += ("resblock_kernel_sizes", "resblock_dilation_sizes")
-    fields = {key: settings[key] for key in keys if key in settings} | {
-        "resblock": int(settings.get("resblock", 1))
-    }
+    fields = {key: settings[key] for key in keys if key in settings} | {"resblock": int(settings.get("resblock", 1))}
     generator_config = config.parse(HiFiGANConfig, fields, f"{source}/config.json")
     if problem := generator_config.check(features):
         raise UserError(f"{source}/config.json: {problem}.")
@@ -63,9 +61,7 @@ def hifigan_features(settings: dict[str, Any]) -> dict[str, Any]:
     names |= {"n_mels": "num_mels", "fmin": "fmin", "fmax": "fmax"}
     missing = [theirs for theirs in names.values() if theirs not in settings and theirs != "fmax"]
     if missing:
-        raise UserError(
-            f"This config.json lacks {', '.join(missing)}: it is not a HiFi-GAN configuration."
-        )
+        raise UserError(f"This config.json lacks {', '.join(missing)}: it is not a HiFi-GAN configuration.")
     found = {ours: settings.get(theirs) for ours, theirs in names.items()}
     return found | {"padding": "same", "log": "ln", "floor": 1e-5, "epsilon": 1e-9}
 
@@ -87,9 +83,7 @@ def fold_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         stem = name.removesuffix(v)
         g = tensors.get(stem + directions[v])
         if g is None:
-            raise UserError(
-                f"The weights hold {name} but not {stem}{directions[v]}: not a weight-normed generator."
-            )
+            raise UserError(f"The weights hold {name} but not {stem}{directions[v]}: not a weight-normed generator.")
         norm = tensor.flatten(1).norm(dim=1).view(-1, *[1] * (tensor.dim() - 1))
         folded[f"{stem}weight"] = g.view_as(norm) * tensor / norm
     return folded
@@ -102,16 +96,12 @@ def rename(tensors: dict[str, Tensor], num_kernels: int) -> dict[str, Tensor]:
         stage, kernel = divmod(int(match[1]), num_kernels)
         return f"resblocks.{stage}.{kernel}."
 
-    return {
-        re.sub(r"^resblocks\.(\d+)\.", nested, name): tensor for name, tensor in tensors.items()
-    }
+    return {re.sub(r"^resblocks\.(\d+)\.", nested, name): tensor for name, tensor in tensors.items()}
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UserError(
-            f"{path.parent} has no config.json. Give the folder with config.json and the generator file."
-        )
+        raise UserError(f"{path.parent} has no config.json. Give the folder with config.json and the generator file.")
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
@@ -122,9 +112,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _find_weights(folder: Path) -> Path:
-    found = sorted(
-        p for p in folder.iterdir() if p.name.startswith(("generator", "g_")) and p.is_file()
-    )
+    found = sorted(p for p in folder.iterdir() if p.name.startswith(("generator", "g_")) and p.is_file())
     if len(found) != 1:
         names = ", ".join(p.name for p in found) or "none"
         raise UserError(f"{folder} should hold one file generator* or g_*, found {names}.")
@@ -136,9 +124,7 @@ def _load(path: Path) -> dict[str, Tensor]:
         data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a damaged or unsafe file; each means the same to the user
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path} is not a weights file that can be loaded safely ({reason})"
-        ) from None
+        raise UserError(f"{path} is not a weights file that can be loaded safely ({reason})") from None
     tensors = data.get("generator", data) if isinstance(data, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise UserError(f"{path} holds no generator weights.")

@@ -35,9 +35,7 @@ class ConvNeXtBlock(nn.Module):
 
     def __init__(self, dim: int, intermediate_dim: int, kernel_size: int, layer_scale: float):
         super().__init__()
-        self.dwconv = nn.Conv1d(
-            dim, dim, kernel_size, padding=same_padding(kernel_size), groups=dim
-        )
+        self.dwconv = nn.Conv1d(dim, dim, kernel_size, padding=same_padding(kernel_size), groups=dim)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.pwconv1 = nn.Linear(dim, intermediate_dim)
         self.pwconv2 = nn.Linear(intermediate_dim, dim)

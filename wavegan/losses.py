@@ -74,9 +74,7 @@ def magnitude(spectrum: Tensor) -> Tensor:
 
 def log_mel_l1(real: Tensor, fake: Tensor, filterbank: Tensor) -> Tensor:
     """L1 distance of natural-log mels, from magnitudes (B, K, F) and a filterbank (K, M)."""
-    real_mel, fake_mel = (
-        torch.log((x.transpose(1, 2) @ filterbank).clamp(min=1e-5)) for x in (real, fake)
-    )
+    real_mel, fake_mel = (torch.log((x.transpose(1, 2) @ filterbank).clamp(min=1e-5)) for x in (real, fake))
     return F.l1_loss(fake_mel, real_mel)
 
 
@@ -150,9 +148,7 @@ class ObjectiveConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> ObjectiveConfig:
         if not any(getattr(self.weights, name) for name in RECONSTRUCTION):
-            raise ValueError(
-                "objective.weights: at least one reconstruction term must have a weight above 0"
-            )
+            raise ValueError("objective.weights: at least one reconstruction term must have a weight above 0")
         return self
 
 
@@ -165,14 +161,10 @@ class Objective(nn.Module):
         self.pair = ADVERSARIAL[config.adversarial]
         self.weights = {name: w for name, w in config.weights if w > 0}
         full_band = {"fmin": 0.0, "fmax": None, "mean": None, "std": None}
-        self.features = features.model_copy(
-            update=full_band
-        )  # HiFi-GAN too compares up to the Nyquist frequency
+        self.features = features.model_copy(update=full_band)  # HiFi-GAN too compares up to the Nyquist frequency
         self.base = (features.n_fft, features.hop_length)
         self.bands: dict[str, list[tuple[int, int]]] = {"mel": [self.base]}
-        self.bands["multi_resolution_mel"] = [
-            (n_fft, hop) for n_fft, hop, _ in config.mel_resolutions
-        ]
+        self.bands["multi_resolution_mel"] = [(n_fft, hop) for n_fft, hop, _ in config.mel_resolutions]
         self.register_buffer("mel_0", mel_filterbank(self.features), persistent=False)
         for i, (n_fft, hop, n_mels) in enumerate(config.mel_resolutions):
             update = {"n_fft": n_fft, "hop_length": hop, "n_mels": n_mels, "win_length": None}
@@ -202,9 +194,7 @@ class Objective(nn.Module):
         if real_out is None or fake_out is None:
             return terms
         if "adversarial" in self.weights:
-            losses = [
-                self.pair[1](r.logits, f.logits) for r, f in zip(real_out, fake_out, strict=True)
-            ]
+            losses = [self.pair[1](r.logits, f.logits) for r, f in zip(real_out, fake_out, strict=True)]
             terms["adversarial"] = torch.stack(losses).mean()
         if "feature_matching" in self.weights:
             terms["feature_matching"] = feature_matching(real_out, fake_out)
@@ -214,24 +204,18 @@ class Objective(nn.Module):
         """Weighted sum of the generator's terms."""
         scale = self.config.reconstruction_scale if "adversarial" in terms else 1.0
         scaled = {name: scale if name in RECONSTRUCTION else 1.0 for name in terms}
-        return torch.stack(
-            [scaled[name] * self.weights[name] * term for name, term in terms.items()]
-        ).sum()
+        return torch.stack([scaled[name] * self.weights[name] * term for name, term in terms.items()]).sum()
 
     @torch.autocast("cpu", enabled=False)
     @torch.autocast("cuda", enabled=False)
-    def reconstruction(
-        self, real: Tensor, fake: Tensor, predicted: Tensor | None = None
-    ) -> dict[str, Tensor]:
+    def reconstruction(self, real: Tensor, fake: Tensor, predicted: Tensor | None = None) -> dict[str, Tensor]:
         real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
         spectra: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
         def both(resolution: tuple[int, int]) -> tuple[Tensor, Tensor]:
             if resolution not in spectra:
                 base = resolution == self.base
-                window = hann_window(self.features.window_length if base else resolution[0]).to(
-                    fake.device
-                )
+                window = hann_window(self.features.window_length if base else resolution[0]).to(fake.device)
                 padding = self.features.padding if base else "center"
                 with torch.no_grad():
                     target = stft(real, *resolution, window, padding)
@@ -249,9 +233,7 @@ class Objective(nn.Module):
         if self.weights.keys() & {"log_amplitude", "phase", "complex_stft"}:
             target, analysed = both(self.base)
             predicted = analysed if predicted is None else predicted
-            aligned = target[
-                ..., : predicted.shape[-1]
-            ]  # "center" has one frame more than the generator made
+            aligned = target[..., : predicted.shape[-1]]  # "center" has one frame more than the generator made
             if "log_amplitude" in self.weights:
                 terms["log_amplitude"] = log_amplitude_mse(magnitude(aligned), magnitude(predicted))
             if "phase" in self.weights:

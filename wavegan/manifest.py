@@ -37,9 +37,7 @@ def read(path: Path | str) -> list[Utterance]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(
-            f"No such manifest: {path}. Prepare the corpus first (see recipes/README.md)."
-        )
+        raise UserError(f"No such manifest: {path}. Prepare the corpus first (see recipes/README.md).")
     utterances = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
@@ -55,9 +53,7 @@ def read(path: Path | str) -> list[Utterance]:
     seen: set[str] = set()
     for utterance in utterances:
         if utterance.id in seen:
-            raise UserError(
-                f"{path} has two utterances with the id '{utterance.id}'. Ids must be unique."
-            )
+            raise UserError(f"{path} has two utterances with the id '{utterance.id}'. Ids must be unique.")
         seen.add(utterance.id)
     return utterances
 
@@ -69,12 +65,8 @@ def write(path: Path | str, utterances: Iterable[Utterance]) -> None:
     lines = []
     for utterance in utterances:
         if utterance.path.is_relative_to(path.parent):
-            utterance = utterance.model_copy(
-                update={"path": utterance.path.relative_to(path.parent)}
-            )
-        lines.append(
-            json.dumps(utterance.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
-        )
+            utterance = utterance.model_copy(update={"path": utterance.path.relative_to(path.parent)})
+        lines.append(json.dumps(utterance.model_dump(mode="json", exclude_none=True), ensure_ascii=False))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     os.replace(partial, path)
@@ -103,9 +95,7 @@ def split(
         known = ", ".join(sorted({u.speaker or "-" for u in utterances}))
         raise UserError(f"No such speaker: {', '.join(sorted(missing))}. There are: {known}.")
     if by == "speaker" and (unnamed := [u.id for u in utterances if u.speaker is None]):
-        raise UserError(
-            f"{len(unnamed)} utterances have no speaker ('{unnamed[0]}', ...): split by file instead."
-        )
+        raise UserError(f"{len(unnamed)} utterances have no speaker ('{unnamed[0]}', ...): split by file instead.")
     key = (lambda u: u.speaker) if by == "speaker" else (lambda u: u.id)
     pool = [u for u in utterances if u.speaker not in held_out]
     ranked = sorted({key(u) for u in pool}, key=lambda k: hashlib.sha256(k.encode()).hexdigest())
@@ -115,10 +105,7 @@ def split(
             f"{len(ranked)} {unit} can't give {num_valid} for validation, {num_test} for test and some to train on. "
             "Add recordings or ask for fewer."
         )
-    place = {
-        k: "valid" if i < num_valid else "test"
-        for i, k in enumerate(ranked[: num_valid + num_test])
-    }
+    place = {k: "valid" if i < num_valid else "test" for i, k in enumerate(ranked[: num_valid + num_test])}
     parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
     for utterance in pool:
         parts[place.get(key(utterance), "train")].append(utterance)

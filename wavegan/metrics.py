@@ -49,9 +49,7 @@ def pesq(real: Tensor, fake: Tensor, sample_rate: int) -> float:
 
     real, fake = align(*(audio.resample(w, sample_rate, PESQ_RATE) for w in (real, fake)))
     try:
-        return float(
-            compute(PESQ_RATE, np.asarray(real, np.float32), np.asarray(fake, np.float32), "wb")
-        )
+        return float(compute(PESQ_RATE, np.asarray(real, np.float32), np.asarray(fake, np.float32), "wb"))
     except (PesqError, ValueError):  # silence raises ValueError inside the package
         return float("nan")
 
@@ -88,9 +86,7 @@ def installed(package: str) -> bool:
 
 def require(package: str) -> None:
     if not installed(package):
-        raise UserError(
-            f"This metric needs the package '{package}': pip install 'wavegan[metrics]'."
-        )
+        raise UserError(f"This metric needs the package '{package}': pip install 'wavegan[metrics]'.")
 
 
 def copy_quality(real: Tensor, fake: Tensor, sample_rate: int) -> dict[str, float]:
@@ -113,11 +109,7 @@ def describe(real: Tensor, fake: Tensor | np.ndarray, sample_rate: int) -> str:
         "estoi": "ESTOI {:.3f} (of 1)",
         "mel_l1": "mel distance {:.3f} (of 0)",
     }
-    parts = [
-        text.format(scores[name])
-        for name, text in best.items()
-        if not np.isnan(scores.get(name, np.nan))
-    ]
+    parts = [text.format(scores[name]) for name, text in best.items() if not np.isnan(scores.get(name, np.nan))]
     if "pesq" not in scores:
         parts.append("PESQ with pip install 'wavegan[metrics]'")
     return ", ".join(parts)

@@ -56,9 +56,7 @@ def sources_in(folder: Path) -> list[Source]:
     """Every sound file below ``folder``; the id is its path, the suffix kept only where it tells two files apart."""
     paths = audio.find(folder)
     stems = [p.relative_to(folder).with_suffix("").as_posix() for p in paths]
-    twins = (
-        {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
-    )
+    twins = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
     ids = [f"{s}{p.suffix}" if s in twins else s for s, p in zip(stems, paths, strict=True)]
     return [Source(path, id) for path, id in zip(paths, ids, strict=True)]
 
@@ -78,20 +76,14 @@ def prepare(
     first: dict[str, Source] = {}
     for source in sources:
         if first.setdefault(source.id, source) is not source:
-            raise UserError(
-                f"{first[source.id].path} and {source.path} have the same id '{source.id}'."
-            )
+            raise UserError(f"{first[source.id].path} and {source.path} have the same id '{source.id}'.")
     output.mkdir(parents=True, exist_ok=True)
-    _same_settings(
-        output / "settings.json", {"sample_rate": sample_rate, "min_seconds": min_seconds}
-    )
+    _same_settings(output / "settings.json", {"sample_rate": sample_rate, "min_seconds": min_seconds})
     outcomes: dict[str, Utterance | str] = {}
     torch.set_num_threads(1)  # the pool is the parallelism
     pool = ThreadPoolExecutor(num_workers or os.cpu_count())
     try:
-        jobs = {
-            pool.submit(_convert, s, output / "audio", sample_rate, min_seconds): s for s in sources
-        }
+        jobs = {pool.submit(_convert, s, output / "audio", sample_rate, min_seconds): s for s in sources}
         pending = set(jobs)
         with Bar("Preparing", len(sources)) as bar:
             while pending:
@@ -104,9 +96,7 @@ def prepare(
     kept = [o for s in sources if isinstance(o := outcomes[s.id], Utterance)]
     rejected = [(s.path, o) for s in sources if isinstance(o := outcomes[s.id], str)]
     report = Report(kept, rejected)
-    (output / "report.txt").write_text(
-        f"{report}\n" + "".join(f"{p}: {r}\n" for p, r in rejected), encoding="utf-8"
-    )
+    (output / "report.txt").write_text(f"{report}\n" + "".join(f"{p}: {r}\n" for p, r in rejected), encoding="utf-8")
     if not kept:
         raise UserError(f"None of {len(sources)} recordings can be used:\n{report}")
     return report
@@ -136,15 +126,11 @@ def _convert(source: Source, folder: Path, sample_rate: int, min_seconds: float)
     except UserError as error:
         return str(error)
     extra = {"speaker": source.speaker, "label": source.label, "text": source.text}
-    return Utterance(
-        id=source.id, path=target, sample_rate=sample_rate, num_samples=num_samples, **extra
-    )
+    return Utterance(id=source.id, path=target, sample_rate=sample_rate, num_samples=num_samples, **extra)
 
 
 def _same_settings(path: Path, settings: dict) -> None:
     """Files from different settings must not mix in one folder."""
     if path.exists() and (found := json.loads(path.read_text())) != settings:
-        raise UserError(
-            f"{path.parent} was prepared with {found}, now {settings}. Choose another output folder."
-        )
+        raise UserError(f"{path.parent} was prepared with {found}, now {settings}. Choose another output folder.")
     path.write_text(json.dumps(settings))

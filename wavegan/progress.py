@@ -35,9 +35,7 @@ class Bar:
             self.bar.start()
         return self
 
-    def __exit__(
-        self, kind: type | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
         if self.bar:
             self.bar.stop()
 

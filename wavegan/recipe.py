@@ -22,12 +22,14 @@ class TrainerConfig(Config):
 
     ``adversarial_start``: the share of ``max_steps`` trained on reconstruction alone, before the discriminators
     join. ``alternate``: from then on, even steps train the discriminators and odd ones the generator, instead of
-    both on every batch. ``final_learning_rate``: where the cosine ends, as a share of ``learning_rate``.
+    both on every batch. ``muon_learning_rate``: train the generator's matrices with Muon at this rate, the rest
+    with AdamW. ``final_learning_rate``: where the cosine ends, as a share of the peak.
     """
 
     max_steps: int = Field(ge=1)
     seed: int = Field(0, ge=0)
     learning_rate: float = Field(2e-4, gt=0)
+    muon_learning_rate: float | None = Field(None, gt=0)
     discriminator_learning_rate: float | None = Field(None, gt=0)
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: float = Field(0.01, ge=0)
@@ -73,9 +75,7 @@ class Recipe(Config):
             )
         longest = max(features.n_fft, *(n_fft for n_fft, _, _ in self.objective.mel_resolutions))
         if self.data.segment_length < longest:
-            raise ValueError(
-                f"data.segment_length {self.data.segment_length} is shorter than an n_fft of {longest}"
-            )
+            raise ValueError(f"data.segment_length {self.data.segment_length} is shorter than an n_fft of {longest}")
         if self.trainer.adversarial_start < 1 and not self.discriminators:
             raise ValueError("no discriminators: list some, or set trainer.adversarial_start to 1")
         return self

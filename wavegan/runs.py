@@ -25,9 +25,7 @@ def start_run(recipe_path: Path, overrides: Sequence[str], folder: Path | None =
         date = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = Path("runs") / recipe.name / f"{date}-{recipe.trainer.seed}"
     if (folder / checkpoint.TRAINER).exists():
-        raise UserError(
-            f"{folder} already holds a run. Go on with --resume {folder}, or choose another --run."
-        )
+        raise UserError(f"{folder} already holds a run. Go on with --resume {folder}, or choose another --run.")
     return Trainer(recipe, folder)
 
 
@@ -40,9 +38,7 @@ def resume_run(folder: Path, overrides: Sequence[str] = ()) -> Trainer:
     contents = checkpoint.read_config(folder)
     if contents.recipe is None:
         raise UserError(f"{folder} was not trained by a recipe and can't be resumed.")
-    recipe = config.parse(
-        Recipe, config.override(contents.recipe, overrides), str(folder / checkpoint.CONFIG)
-    )
+    recipe = config.parse(Recipe, config.override(contents.recipe, overrides), str(folder / checkpoint.CONFIG))
     return Trainer(recipe, folder, resume=True)
 
 

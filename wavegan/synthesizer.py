@@ -35,9 +35,7 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
         return PRETRAINED / str(name_or_folder)
     if not Path(name_or_folder).is_dir():
         known = ", ".join(list_pretrained())
-        raise UserError(
-            f"No model or checkpoint folder '{name_or_folder}'. Models in the package: {known}."
-        )
+        raise UserError(f"No model or checkpoint folder '{name_or_folder}'. Models in the package: {known}.")
     return Path(name_or_folder)
 
 
@@ -50,18 +48,14 @@ class Synthesizer:
 
     CHUNK = 4096  # frames at once: memory stays flat however long the input is
 
-    def __init__(
-        self, generator: nn.Module, contents: CheckpointConfig, device: str | torch.device = "cpu"
-    ):
+    def __init__(self, generator: nn.Module, contents: CheckpointConfig, device: str | torch.device = "cpu"):
         self.device = torch.device(device)
         self.generator = generator.to(self.device).eval()
         self.config = contents
         self.log_mel = LogMel(self.features).to(self.device)
 
     @classmethod
-    def from_pretrained(
-        cls, name_or_folder: str | Path, device: str | torch.device = "cpu"
-    ) -> Synthesizer:
+    def from_pretrained(cls, name_or_folder: str | Path, device: str | torch.device = "cpu") -> Synthesizer:
         """Load an embedded model by name, or a checkpoint folder.
 
         Raises:
@@ -83,9 +77,7 @@ class Synthesizer:
     @overload
     def vocode(self, source: Sequence[str | Path | Array], **options) -> list[np.ndarray]: ...  # noqa: ANN003
 
-    def vocode(
-        self, source, *, sample_rate: int | None = None, features: LogMelConfig | dict | None = None
-    ):  # noqa: ANN001, ANN201
+    def vocode(self, source, *, sample_rate: int | None = None, features: LogMelConfig | dict | None = None):  # noqa: ANN001, ANN201
         """Mel to speech, or a recording to its mel and back to speech.
 
         Args:
@@ -102,9 +94,7 @@ class Synthesizer:
             UserError: a file that can't be read, or a mel that doesn't fit the model, with the difference.
         """
         if isinstance(source, (list, tuple)):
-            return [
-                self.vocode(item, sample_rate=sample_rate, features=features) for item in source
-            ]
+            return [self.vocode(item, sample_rate=sample_rate, features=features) for item in source]
         if features is not None and not isinstance(features, LogMelConfig):
             features = config.parse(LogMelConfig, features, "features")
         name = "the mel"
@@ -116,26 +106,14 @@ class Synthesizer:
             else:
                 source, sample_rate = audio.read(source, self.sample_rate)[0], None
         array = torch.as_tensor(source)
-        if array.dim() == 1 or (
-            array.dim() == 3 and array.shape[1] == 1 and self.features.n_mels > 1
-        ):
+        if array.dim() == 1 or (array.dim() == 3 and array.shape[1] == 1 and self.features.n_mels > 1):
             waveform = self._check_waveform(array)
-            return self._copy(
-                audio.resample(waveform, sample_rate or self.sample_rate, self.sample_rate)
-            )
+            return self._copy(audio.resample(waveform, sample_rate or self.sample_rate, self.sample_rate))
         if features is not None:
             contract.refuse_difference(self.features, features)
-        if (
-            array.dim() == 2
-            and array.shape[0] <= 8 < 1000 < array.shape[1]
-            and self.features.n_mels > 8
-        ):
-            raise UserError(
-                f"{name} looks like a waveform of {array.shape[0]} channels; mix it to one, shape (T,)."
-            )
-        return self._squeeze(
-            self._generate(contract.check_mel(array, self.features, name)), array.dim() == 2
-        )
+        if array.dim() == 2 and array.shape[0] <= 8 < 1000 < array.shape[1] and self.features.n_mels > 8:
+            raise UserError(f"{name} looks like a waveform of {array.shape[0]} channels; mix it to one, shape (T,).")
+        return self._squeeze(self._generate(contract.check_mel(array, self.features, name)), array.dim() == 2)
 
     def mel(self, source: str | Path | Array) -> Tensor:
         """The log-mel (M, F) or (B, M, F) that this model reads, of a sound file or a waveform at its rate."""
@@ -166,9 +144,7 @@ class Synthesizer:
         for start in range(0, frames, self.CHUNK):
             stop = min(start + self.CHUNK, frames)
             first = max(start - context, 0)
-            piece = (
-                self.generator(mel[..., first : stop + context].to(self.device))[:, 0].float().cpu()
-            )
+            piece = self.generator(mel[..., first : stop + context].to(self.device))[:, 0].float().cpu()
             pieces.append(piece[:, (start - first) * hop : (stop - first) * hop])
         return torch.cat(pieces, dim=-1)
 
@@ -180,9 +156,7 @@ class Synthesizer:
     def _check_waveform(waveform: Tensor) -> Tensor:
         """(T,) or (B, 1, T) -> float32 (T,) or (B, T)."""
         if not waveform.is_floating_point():
-            raise UserError(
-                "The waveform holds integers; divide it by its full scale (32768 for 16 bits) first."
-            )
+            raise UserError("The waveform holds integers; divide it by its full scale (32768 for 16 bits) first.")
         waveform = waveform.squeeze(1) if waveform.dim() == 3 else waveform
         if waveform.shape[-1] == 0:
             raise UserError("The waveform has no samples.")

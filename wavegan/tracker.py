@@ -25,9 +25,7 @@ class Tracker:
             kept = [line for line in lines if _step_of(line) <= step]
             path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self.file = path.open("a", encoding="utf-8")
-        self.board = SummaryWriter(
-            str(folder / "tensorboard"), purge_step=step + 1 if step else None
-        )
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """One line of metrics.jsonl and one point of each TensorBoard curve."""
@@ -43,9 +41,7 @@ class Tracker:
         folder.mkdir(parents=True, exist_ok=True)
         file_name = name.replace("/", "-")
         audio.write(folder / f"{file_name}.wav", fake, sample_rate)
-        figure = spectrogram_figure(
-            {"real": real, "fake": fake}, sample_rate, f"{name}, step {step}"
-        )
+        figure = spectrogram_figure({"real": real, "fake": fake}, sample_rate, f"{name}, step {step}")
         figure.savefig(folder / f"{file_name}.png", dpi=80)
         self.board.add_audio(f"samples/{name}", fake.unsqueeze(0), step, sample_rate)
         self.board.add_figure(f"samples/{name}", figure, step)

@@ -18,6 +18,7 @@ from wavegan.data import Batch, Segments
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
 from wavegan.losses import Objective
+from wavegan.optim import build_optimizers
 from wavegan.progress import Bar, clock
 from wavegan.recipe import Recipe
 from wavegan.tracker import Tracker
@@ -39,12 +40,12 @@ class Trainer:
         self.task = recipe.task.build().to(self.device)
         self.objective = Objective(recipe.objective, self.features).to(self.device)
         self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)
-        self.generator, self.optimizer_g = self._setup(generator, c.learning_rate)
+        self.generator, self.optimizers_g = self._setup(generator, c.learning_rate, c.muon_learning_rate)
         self.generator.mark_forward_method("generate")
-        self.discriminators, self.optimizer_d = None, None
+        self.discriminators, self.optimizers_d = None, []
         if recipe.discriminators:
             rate = c.discriminator_learning_rate or c.learning_rate
-            self.discriminators, self.optimizer_d = self._setup(discriminators, rate)
+            self.discriminators, self.optimizers_d = self._setup(discriminators, rate)
             self.discriminators.mark_forward_method("compare")
         self.step = 0
         if resume:
@@ -55,13 +56,11 @@ class Trainer:
         self.valid_names = [u.id for u in valid]
         self.tracker = Tracker(folder, self.step)
 
-    def _setup(self, module: nn.Module, learning_rate: float) -> Any:
+    def _setup(self, module: nn.Module, rate: float, muon_rate: float | None = None) -> tuple[Any, list]:
         c = self.config
-        parameters = list(module.parameters())
-        optimizer = torch.optim.AdamW(
-            parameters, learning_rate, c.betas, weight_decay=c.weight_decay, fused=True
-        )
-        return self.fabric.setup(module, optimizer)
+        optimizers = build_optimizers(module.parameters(), rate, c.betas, c.weight_decay, muon_rate)
+        module, *optimizers = self.fabric.setup(module, *optimizers)
+        return module, optimizers
 
     def train(self) -> int:
         """Run to ``max_steps`` or to an interrupt (SIGINT, SIGTERM), saving on the way.
@@ -112,7 +111,7 @@ class Trainer:
         if "d" in turn:
             real_out, fake_out = self.discriminators.compare(real, fake.detach(), label)
             terms = self.objective.discriminator(real_out, fake_out)
-            self._update("d", self.discriminators, self.optimizer_d, terms, terms["adversarial"])
+            self._update("d", self.discriminators, self.optimizers_d, terms, terms["adversarial"])
             logs |= {f"train/d/{name}": term.detach() for name, term in terms.items()}
         if "g" in turn:
             real_out = fake_out = None
@@ -120,31 +119,24 @@ class Trainer:
                 self.discriminators.requires_grad_(False)
                 real_out, fake_out = self.discriminators.compare(real, fake, label)
             terms = self.objective.generator(real, fake, spectrum, real_out, fake_out)
-            self._update("g", self.generator, self.optimizer_g, terms, self.objective.total(terms))
+            self._update("g", self.generator, self.optimizers_g, terms, self.objective.total(terms))
             if adversarial:
                 self.discriminators.requires_grad_(True)
             self._update_ema()
             logs |= {f"train/g/{name}": term.detach() for name, term in terms.items()}
         return logs
 
-    def _update(
-        self, player: str, module: Any, optimizer: Any, terms: dict[str, Tensor], total: Tensor
-    ) -> None:
+    def _update(self, player: str, module: Any, optimizers: list, terms: dict[str, Tensor], total: Tensor) -> None:
         if not bool(torch.isfinite(total)):
-            bad = [
-                f"train/{player}/{name}"
-                for name, term in terms.items()
-                if not bool(torch.isfinite(term))
-            ]
+            bad = [f"train/{player}/{name}" for name, term in terms.items() if not bool(torch.isfinite(term))]
             self._diverged(f"the loss {', '.join(bad)} is not finite")
-        optimizer.zero_grad(set_to_none=True)
+        module.zero_grad(set_to_none=True)
         self.fabric.backward(total)
-        norm = torch.nn.utils.clip_grad_norm_(
-            module.parameters(), self.config.clip_norm, foreach=True
-        )
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.config.clip_norm, foreach=True)
         if not bool(torch.isfinite(norm)):
             self._diverged(f"the gradient of train/{player} is not finite")
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
 
     def _diverged(self, reason: str) -> None:
         raise UserError(
@@ -165,40 +157,28 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / c.warmup_steps) if c.warmup_steps else 1.0
         cosine = 0.5 * (1 + math.cos(math.pi * self.step / c.max_steps))
         factor = warm * (c.final_learning_rate + (1 - c.final_learning_rate) * cosine)
-        for optimizer, rate in (
-            (self.optimizer_g, c.learning_rate),
-            (self.optimizer_d, c.discriminator_learning_rate or c.learning_rate),
-        ):
-            for group in optimizer.param_groups if optimizer else ():
-                group["lr"] = rate * factor
+        for optimizer in [*self.optimizers_g, *self.optimizers_d]:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
 
     def _log(self, logs: dict[str, Tensor]) -> str:
         """Write the curves; returns what the progress bar shows."""
         now = time.monotonic()
         speed = (self.step - self._clock_step) / max(now - self._clock, 1e-9)
         self._clock, self._clock_step = now, self.step
-        seconds = (
-            speed
-            * self.recipe.data.batch_size
-            * self.recipe.data.segment_length
-            / self.features.sample_rate
-        )
+        seconds = speed * self.recipe.data.batch_size * self.recipe.data.segment_length / self.features.sample_rate
         values = {name: float(term) for name, term in logs.items()}
-        values |= {"train/learning_rate": self.optimizer_g.param_groups[0]["lr"]}
+        values |= {"train/learning_rate": self.optimizers_g[0].param_groups[0]["lr"]}
         self.tracker.log(self.step, values | {"train/steps_per_second": speed})
         left = clock((self.config.max_steps - self.step) / max(speed, 1e-9))
-        return (
-            f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second, about {left} at this speed)"
-        )
+        return f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second, about {left} at this speed)"
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Copy-synthesis of the whole validation clips with the averaged weights; logs the mean of each metric."""
         scores: dict[str, list[float]] = {}
         hop, rate = self.features.hop_length, self.features.sample_rate
-        for i, (name, samples) in enumerate(
-            zip(self.valid_names, self.valid.waveforms, strict=True)
-        ):
+        for i, (name, samples) in enumerate(zip(self.valid_names, self.valid.waveforms, strict=True)):
             real = samples.float() / 32768
             whole = real[: len(real) // hop * hop].to(self.device)[None, None]
             x = self.task.sample_input(whole)
@@ -218,10 +198,10 @@ class Trainer:
             "generator": self.generator.state_dict(),
             "ema": self.ema.state_dict(),
         }
-        state["optimizer_g"] = self.optimizer_g.state_dict()
+        state["optimizers_g"] = [optimizer.state_dict() for optimizer in self.optimizers_g]
         if self.discriminators is not None:
             state["discriminators"] = self.discriminators.state_dict()
-            state["optimizer_d"] = self.optimizer_d.state_dict()
+            state["optimizers_d"] = [optimizer.state_dict() for optimizer in self.optimizers_d]
         checkpoint.save_trainer(self.folder, state)
         contents = checkpoint.CheckpointConfig(
             format_version=checkpoint.FORMAT_VERSION,
@@ -235,18 +215,19 @@ class Trainer:
         checkpoint.save_generator(self.folder, self.ema, contents)
 
     def _load(self, state: dict[str, Any]) -> None:
-        parts = {"generator": self.generator, "ema": self.ema, "optimizer_g": self.optimizer_g}
+        parts = {"generator": self.generator, "ema": self.ema}
         if self.discriminators is not None:
-            parts |= {"discriminators": self.discriminators, "optimizer_d": self.optimizer_d}
+            parts["discriminators"] = self.discriminators
         try:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
+            for name, optimizers in (("optimizers_g", self.optimizers_g), ("optimizers_d", self.optimizers_d)):
+                for optimizer, saved in zip(optimizers, state.get(name, []), strict=True):
+                    optimizer.load_state_dict(saved)
             self.step = int(state["step"])
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise UserError(
-                f"{self.folder / checkpoint.TRAINER} does not fit the recipe: {reason}"
-            ) from None
+            raise UserError(f"{self.folder / checkpoint.TRAINER} does not fit the recipe: {reason}") from None
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self._stop_signal = number

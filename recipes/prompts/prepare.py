@@ -31,17 +31,13 @@ def scan(folder: Path) -> list[Source]:
     sources = []
     for path in sorted(folder.rglob("*.g722")):
         parts = path.relative_to(folder).parts
-        place = next(
-            (i for i, part in enumerate(parts[:-1]) if part.split("_")[0] in SPEAKERS), None
-        )
+        place = next((i for i, part in enumerate(parts[:-1]) if part.split("_")[0] in SPEAKERS), None)
         if place is not None:
             language = parts[place].split("_")[0]
             name = "/".join([language, *parts[place + 1 :]]).removesuffix(".g722")
             sources.append(Source(path, name, speaker=SPEAKERS[language]))
     if not sources:
-        raise UserError(
-            f"{folder} holds no .g722 prompts in folders en, es, fr, it, ru. Give the folder above them."
-        )
+        raise UserError(f"{folder} holds no .g722 prompts in folders en, es, fr, it, ru. Give the folder above them.")
     return sources
 
 
@@ -73,9 +69,7 @@ def fetch_archive(folder: Path) -> None:
             ):
                 archive.extractall(partial, filter="data")
         except (OSError, tarfile.TarError) as error:
-            raise UserError(
-                f"Cannot download {url} ({error}). Fetch it by hand into {target}."
-            ) from None
+            raise UserError(f"Cannot download {url} ({error}). Fetch it by hand into {target}.") from None
         partial.rename(target)
 
 
@@ -83,23 +77,15 @@ def _run(command: list[str], folder: Path) -> None:
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        raise UserError(
-            f"{command[0]} is not on this machine. Use --source archive or --source DIR."
-        ) from None
+        raise UserError(f"{command[0]} is not on this machine. Use --source archive or --source DIR.") from None
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(
-            f"'{' '.join(command)}' failed: {reason}. Try apt-get update, or --source archive."
-        ) from None
+        raise UserError(f"'{' '.join(command)}' failed: {reason}. Try apt-get update, or --source archive.") from None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--source", default="debian", help="debian, archive, or a folder (default: debian)"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="debian", help="debian, archive, or a folder (default: debian)")
     parser.add_argument("--output", type=Path, default=Path("data/prompts"))
     parser.add_argument("--num-workers", type=int)
     parser.add_argument(

@@ -17,9 +17,7 @@ from wavegan.discriminators.period import PeriodConfig
 from wavegan.discriminators.resolution import ResolutionConfig
 from wavegan.discriminators.scale import ScaleConfig
 
-DiscriminatorConfig = Annotated[
-    PeriodConfig | ResolutionConfig | ScaleConfig, Field(discriminator="name")
-]
+DiscriminatorConfig = Annotated[PeriodConfig | ResolutionConfig | ScaleConfig, Field(discriminator="name")]
 
 __all__ = [
     "DiscriminatorConfig",
@@ -49,12 +47,6 @@ class Discriminators(nn.Module):
         outputs = self(torch.cat([real, fake]), labels)
         batch = len(real)
         return (
-            [
-                DiscriminatorOutput(o.logits[:batch], [f[:batch] for f in o.feature_maps])
-                for o in outputs
-            ],
-            [
-                DiscriminatorOutput(o.logits[batch:], [f[batch:] for f in o.feature_maps])
-                for o in outputs
-            ],
+            [DiscriminatorOutput(o.logits[:batch], [f[:batch] for f in o.feature_maps]) for o in outputs],
+            [DiscriminatorOutput(o.logits[batch:], [f[batch:] for f in o.feature_maps]) for o in outputs],
         )

@@ -45,9 +45,7 @@ class PeriodDiscriminator(nn.Module):
     def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
         batch, _, length = waveform.shape
         waveform = F.pad(waveform, (0, -length % self.period), mode="reflect")
-        x = (
-            waveform.unflatten(2, (-1, self.period)).permute(0, 3, 1, 2).flatten(0, 1)
-        )  # (B * p, 1, T / p)
+        x = waveform.unflatten(2, (-1, self.period)).permute(0, 3, 1, 2).flatten(0, 1)  # (B * p, 1, T / p)
         feature_maps = []
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.1)

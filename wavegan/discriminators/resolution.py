@@ -19,9 +19,7 @@ class ResolutionConfig(Config):
     """One sub-discriminator a resolution [n_fft, hop_length, win_length]; light: 16 channels, complex, 512 and 256."""
 
     name: Literal["resolution"] = "resolution"
-    resolutions: list[tuple[int, int, int]] = Field(
-        [(1024, 120, 600), (2048, 240, 1200), (512, 50, 240)], min_length=1
-    )
+    resolutions: list[tuple[int, int, int]] = Field([(1024, 120, 600), (2048, 240, 1200), (512, 50, 240)], min_length=1)
     channels: int = Field(32, ge=1)
     input: Literal["magnitude", "complex"] = "magnitude"
 
@@ -36,10 +34,7 @@ class ResolutionConfig(Config):
         return resolutions
 
     def build(self) -> list[nn.Module]:
-        return [
-            ResolutionDiscriminator(r, self.channels, self.input == "complex")
-            for r in self.resolutions
-        ]
+        return [ResolutionDiscriminator(r, self.channels, self.input == "complex") for r in self.resolutions]
 
 
 class ResolutionDiscriminator(nn.Module):
@@ -54,9 +49,7 @@ class ResolutionDiscriminator(nn.Module):
         kernels = [(3, 9)] * 4 + [(3, 3)]
         strides = [(1, 1), (1, 2), (1, 2), (1, 2), (1, 1)]
         self.convs = nn.ModuleList(
-            weight_norm(
-                nn.Conv2d(widths[i], widths[i + 1], kernels[i], strides[i], (1, kernels[i][1] // 2))
-            )
+            weight_norm(nn.Conv2d(widths[i], widths[i + 1], kernels[i], strides[i], (1, kernels[i][1] // 2)))
             for i in range(5)
         )
         self.conv_post = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))

@@ -38,17 +38,11 @@ class HiFiGANConfig(Config):
             raise ValueError("upsample_rates and upsample_kernel_sizes must have the same length")
         for rate, kernel_size in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel_size < rate or (kernel_size - rate) % 2:
-                raise ValueError(
-                    f"upsample kernel {kernel_size} must exceed its rate {rate} by an even number"
-                )
+                raise ValueError(f"upsample kernel {kernel_size} must exceed its rate {rate} by an even number")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
-            raise ValueError(
-                "resblock_kernel_sizes and resblock_dilation_sizes must have the same length"
-            )
+            raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes must have the same length")
         if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
-            raise ValueError(
-                f"upsample_initial_channel must be divisible by 2 ** {len(self.upsample_rates)}"
-            )
+            raise ValueError(f"upsample_initial_channel must be divisible by 2 ** {len(self.upsample_rates)}")
         return self
 
     def check(self, features: LogMelConfig) -> str | None:
@@ -72,20 +66,14 @@ class HiFiGAN(nn.Module):
         channels = [c.upsample_initial_channel // 2**i for i in range(len(c.upsample_rates) + 1)]
         self.conv_pre = weight_norm(nn.Conv1d(features.n_mels, channels[0], 7, padding=3))
         self.ups = nn.ModuleList(
-            weight_norm(
-                nn.ConvTranspose1d(channels[i], channels[i + 1], k, rate, padding=(k - rate) // 2)
-            )
-            for i, (rate, k) in enumerate(
-                zip(c.upsample_rates, c.upsample_kernel_sizes, strict=True)
-            )
+            weight_norm(nn.ConvTranspose1d(channels[i], channels[i + 1], k, rate, padding=(k - rate) // 2))
+            for i, (rate, k) in enumerate(zip(c.upsample_rates, c.upsample_kernel_sizes, strict=True))
         )
         block = ResBlock1 if c.resblock == 1 else ResBlock2
         self.resblocks = nn.ModuleList(
             nn.ModuleList(
                 block(width, k, dilations)
-                for k, dilations in zip(
-                    c.resblock_kernel_sizes, c.resblock_dilation_sizes, strict=True
-                )
+                for k, dilations in zip(c.resblock_kernel_sizes, c.resblock_dilation_sizes, strict=True)
             )
             for width in channels[1:]
         )
@@ -120,9 +108,7 @@ class ResBlock1(nn.Module):
         super().__init__()
         self.convs1 = nn.ModuleList(_conv(channels, kernel_size, d) for d in dilations)
         self.convs2 = nn.ModuleList(_conv(channels, kernel_size, 1) for _ in dilations)
-        self.reach = sum(
-            same_padding(kernel_size, d) + same_padding(kernel_size) for d in dilations
-        )
+        self.reach = sum(same_padding(kernel_size, d) + same_padding(kernel_size) for d in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv1, conv2 in zip(self.convs1, self.convs2, strict=True):
@@ -146,9 +132,7 @@ class ResBlock2(nn.Module):
 
 def _conv(channels: int, kernel_size: int, dilation: int) -> nn.Module:
     padding = same_padding(kernel_size, dilation)
-    return weight_norm(
-        nn.Conv1d(channels, channels, kernel_size, dilation=dilation, padding=padding)
-    )
+    return weight_norm(nn.Conv1d(channels, channels, kernel_size, dilation=dilation, padding=padding))
 
 
 @torch.no_grad()

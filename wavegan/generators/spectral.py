@@ -51,22 +51,15 @@ class SpectralGenerator(nn.Module):
         self.config = config
         # Log-mels of speech lie about 5 nepers below 0; centred and scaled, the first layer learns twice as fast.
         neper = 1.0 if features.log == "ln" else math.log(10)
-        self.shift, self.scale = (
-            (0.0, 1.0) if features.mean or c.head == "polar" else (-5.0 / neper, 0.4 * neper)
-        )
-        self.embed = nn.Conv1d(
-            features.n_mels, c.dim, c.kernel_size, padding=same_padding(c.kernel_size)
-        )
+        self.shift, self.scale = (0.0, 1.0) if features.mean or c.head == "polar" else (-5.0 / neper, 0.4 * neper)
+        self.embed = nn.Conv1d(features.n_mels, c.dim, c.kernel_size, padding=same_padding(c.kernel_size))
         self.norm = nn.LayerNorm(c.dim, eps=1e-6)
         self.blocks = nn.ModuleList(
-            ConvNeXtBlock(c.dim, c.expansion * c.dim, c.kernel_size, 1 / c.num_blocks)
-            for _ in range(c.num_blocks)
+            ConvNeXtBlock(c.dim, c.expansion * c.dim, c.kernel_size, 1 / c.num_blocks) for _ in range(c.num_blocks)
         )
         self.final_norm = nn.LayerNorm(c.dim, eps=1e-6)
         self.head = {"prior": PriorHead, "polar": PolarHead}[c.head](c.dim, features)
-        self.istft = InverseSTFT(
-            features.n_fft, features.hop_length, features.win_length, features.padding
-        )
+        self.istft = InverseSTFT(features.n_fft, features.hop_length, features.win_length, features.padding)
         self.apply(_initialise)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
@@ -81,9 +74,7 @@ class SpectralGenerator(nn.Module):
 
     def spectrum(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The predicted STFT, (real, imag), each (B, K, F)."""
-        hidden = self.norm(self.embed((x - self.shift) * self.scale).transpose(1, 2)).transpose(
-            1, 2
-        )
+        hidden = self.norm(self.embed((x - self.shift) * self.scale).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.final_norm(hidden.transpose(1, 2))
@@ -93,10 +84,7 @@ class SpectralGenerator(nn.Module):
     @property
     def context_frames(self) -> int:
         """Frames on each side that can change a frame's samples: convolutions, then the inverse STFT's overlap."""
-        return (
-            same_padding(self.config.kernel_size) * (1 + self.config.num_blocks)
-            + self.istft.overlap
-        )
+        return same_padding(self.config.kernel_size) * (1 + self.config.num_blocks) + self.istft.overlap
 
 
 class PriorHead(nn.Module):

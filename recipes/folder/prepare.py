@@ -1,0 +1,54 @@
+"""Any folder of recordings: wav, flac, ogg, mp3, any sample rate, mono or not, nested as you like.
+
+    python recipes/folder/prepare.py --wavs DIR [--output data/folder] [--sample-rate 16000]
+
+Every recording becomes a mono 16-bit FLAC; files that can't be used are listed in OUTPUT/report.txt with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from wavegan.errors import UserError
+from wavegan.manifest import split
+from wavegan.prepare import Source, prepare, sources_in, write_manifests
+
+
+def scan(folder: Path, speaker_folders: bool) -> list[Source]:
+    """All recordings; with ``speaker_folders``, the first folder on the way to a file names who speaks."""
+    sources = sources_in(folder)
+    if speaker_folders:
+        sources = [replace(s, speaker=s.id.split("/")[0] if "/" in s.id else None) for s in sources]
+    return sources
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wavs", type=Path, required=True, help="the folder of recordings")
+    parser.add_argument("--output", type=Path, default=Path("data/folder"))
+    parser.add_argument("--sample-rate", type=int, default=16000)
+    parser.add_argument("--num-valid", type=int, help="files for validation (default: 2 %% of them, 1 to 24)")
+    parser.add_argument("--num-test", type=int, help="files for the test (default: 4 %% of them, 1 to 60)")
+    parser.add_argument("--speaker-folders", action="store_true", help="the first level of folders names the speakers")
+    parser.add_argument("--split-by", choices=["file", "speaker"], default="file")
+    parser.add_argument("--num-workers", type=int)
+    options = parser.parse_args()
+    sources = scan(options.wavs, options.speaker_folders)
+    report = prepare(sources, options.output, options.sample_rate, num_workers=options.num_workers)
+    print(report)
+    units = len({u.speaker if options.split_by == "speaker" else u.id for u in report.kept})
+    num_valid = min(max(units // 50, 1), 24) if options.num_valid is None else options.num_valid
+    num_test = min(max(units // 25, 1), 60) if options.num_test is None else options.num_test
+    parts = split(report.kept, num_valid, num_test, options.split_by)
+    write_manifests(options.output, parts)
+    print(", ".join(f"{name} {len(part)}" for name, part in parts.items()), f"-> {options.output}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

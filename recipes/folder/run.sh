@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Your recordings -> a vocoder of that voice: recipes/folder/run.sh --wavs DIR [more options of prepare.py]
+# Interrupted, run it again: preparation goes on per file, training with `wavegan train --resume runs/folder`.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python recipes/folder/prepare.py --output data/folder "$@"
+if [ -e runs/folder/trainer.pt ]; then
+  wavegan train --resume runs/folder
+else
+  wavegan train recipes/folder/vocoder_16k.yaml --run runs/folder
+fi
+wavegan evaluate runs/folder vocoder-16k --manifest data/folder/test.jsonl -o runs/folder/test

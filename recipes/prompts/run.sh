@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# From nothing to a 16 kHz vocoder on the Asterisk prompts: recipes/prompts/run.sh [options of prepare.py]
+# Interrupted, run it again: it goes on where it stopped. Needs ffmpeg; the copies to listen to are in
+# runs/prompts/test/index.html.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python recipes/prompts/prepare.py --output data/prompts "$@"
+if [ -e runs/prompts/trainer.pt ]; then
+  wavegan train --resume runs/prompts
+else
+  wavegan train recipes/prompts/vocoder_16k.yaml --run runs/prompts
+fi
+wavegan evaluate runs/prompts vocoder-16k --manifest data/prompts/test.jsonl -o runs/prompts/test

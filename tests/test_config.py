@@ -1,0 +1,78 @@
+"""Configuration: all faults at once, with paths and near misses; recipes and their overrides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wavegan import UserError, load_recipe
+from wavegan.config import override, parse_scalar
+
+RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_recipe_loads_and_builds(path):
+    recipe = load_recipe(path)
+    recipe.generator.build(recipe.task.features)
+    assert len(path.read_text().splitlines()) <= 42
+
+
+def test_scalars_of_yaml():
+    assert parse_scalar("2e-4") == 2e-4 and parse_scalar("1e3") == 1000.0 and parse_scalar("[1, 2]") == [1, 2]
+    assert parse_scalar("null") is None and parse_scalar("hinge") == "hinge"
+
+
+def test_overrides_reach_into_mappings_and_lists():
+    data = {"trainer": {"max_steps": 1}, "discriminators": [{"name": "period"}]}
+    changed = override(data, ["trainer.max_steps=5", "discriminators.0.periods=[2, 3]", "data.train=a b.jsonl"])
+    assert changed["trainer"]["max_steps"] == 5 and changed["discriminators"][0]["periods"] == [2, 3]
+    assert changed["data"]["train"] == "a b.jsonl"
+    assert data["trainer"]["max_steps"] == 1
+
+
+def test_all_faults_at_once_with_paths_and_suggestions(recipe_file):
+    overrides = ["generator.dimm=3", "trainer.max_steps=many", "discriminators.0.period=3", "task.features.log=ln2"]
+    with pytest.raises(UserError) as caught:
+        load_recipe(recipe_file, overrides)
+    message = str(caught.value)
+    assert "4 faults" in message
+    assert "generator.dimm: unknown key; did you mean 'dim'?" in message
+    assert "trainer.max_steps: Input should be a valid integer" in message and "'many'" in message
+    assert "discriminators.0.period: unknown key; did you mean 'periods'?" in message
+    assert "task.features.log" in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["generator={name: hifigan}"], "upsample_rates multiply to 8 x 8 x 2 x 2 = 256, hop_length is 32"),
+        (["data.segment_length=1000"], "multiple of task.features.hop_length 32"),
+        (["data.segment_length=128"], "shorter than an n_fft of 256"),
+        (["discriminators=[]"], "no discriminators"),
+        (["generator.name=hifigam"], "hifigam"),
+        (["objective.weights.mel=0", "objective.weights.phase=-1"], "objective.weights.phase"),
+        (["trainer.learning_rate=.nan"], "trainer.learning_rate"),
+        (["task.features.hop_length=100"], "hop_length 100 must be at most n_fft / 2 = 64"),
+        (["task=5"], "task"),
+        (["max_steps"], "key=value"),
+        (["name.first=x"], "no keys"),
+    ],
+)
+def test_faults_across_sections(recipe_file, overrides, expected):
+    with pytest.raises(UserError, match=expected.replace("(", "\\(")):
+        load_recipe(recipe_file, overrides)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("a: [1", "not valid YAML"), ("- a", "mapping"), ("", "mapping")])
+def test_files_that_are_no_recipe(tmp_path, text, expected):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=expected):
+        load_recipe(path)
+
+
+def test_missing_recipe(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        load_recipe(tmp_path / "none.yaml")

@@ -1,0 +1,124 @@
+"""LogMel equals librosa; the inverse STFT equals torch's and keeps the length; padding of short signals."""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import speech_like
+from wavegan.dsp import InverseSTFT, LogMel, LogMelConfig, hann_window, mel_filterbank, stft
+
+
+@pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("padding", ["center", "same"])
+@pytest.mark.parametrize(("log", "floor"), [("ln", 1e-5), ("log10", 1e-10)])
+def test_log_mel_equals_librosa(mel_scale, power, padding, log, floor):
+    config = LogMelConfig(
+        sample_rate=16000,
+        n_fft=512,
+        hop_length=128,
+        win_length=400,
+        n_mels=40,
+        fmin=50,
+        fmax=7000,
+        mel_scale=mel_scale,
+        mel_norm="slaney" if mel_scale == "slaney" else "none",
+        padding=padding,
+        power=power,
+        log=log,
+        floor=floor,
+    )
+    waveform = speech_like(1.0).numpy()
+    centred = padding == "center"
+    padded = waveform if centred else np.pad(waveform, (512 - 128) // 2, mode="reflect")
+    expected = librosa.feature.melspectrogram(
+        y=padded,
+        sr=16000,
+        n_fft=512,
+        hop_length=128,
+        win_length=400,
+        n_mels=40,
+        fmin=50,
+        fmax=7000,
+        htk=mel_scale == "htk",
+        norm="slaney" if mel_scale == "slaney" else None,
+        power=power,
+        center=centred,
+        pad_mode="reflect",
+    )
+    expected = (np.log if log == "ln" else np.log10)(np.maximum(expected, floor))
+    mel = LogMel(config)(torch.from_numpy(waveform)[None])[0].numpy()
+    assert mel.shape == expected.shape
+    np.testing.assert_allclose(mel, expected, atol=2e-3)
+    assert np.abs(mel - expected).mean() < 2e-5
+
+
+@pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
+@pytest.mark.parametrize("norm", ["slaney", "none"])
+def test_mel_filterbank_equals_librosa(mel_scale, norm):
+    config = LogMelConfig(
+        sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000, mel_scale=mel_scale, mel_norm=norm
+    )
+    expected = librosa.filters.mel(
+        sr=22050, n_fft=1024, n_mels=80, fmax=8000, htk=mel_scale == "htk", norm=None if norm == "none" else norm
+    )
+    np.testing.assert_allclose(mel_filterbank(config).T.numpy(), expected, atol=1e-6)
+
+
+def test_log_mel_of_silence_is_the_floor_and_standardised():
+    config = LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=4, mean=[-1.0] * 4, std=[2.0] * 4)
+    mel = LogMel(config)(torch.zeros(1, 1600))
+    assert torch.allclose(mel, torch.full_like(mel, (np.log(1e-5) + 1) / 2))
+    assert torch.allclose(LogMel(config).to_magnitude(mel), torch.full_like(mel, 1e-5), rtol=1e-4)
+
+
+def test_log_mel_in_chunks_is_the_same(monkeypatch):
+    log_mel = LogMel(LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=80))
+    waveform = speech_like(1.0)[None]
+    whole = log_mel(waveform)
+    monkeypatch.setattr(LogMel, "CHUNK", 7)
+    assert torch.allclose(log_mel(waveform), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 100, 257, 512])
+@pytest.mark.parametrize("padding", ["center", "same"])
+def test_log_mel_of_short_signals(length, padding):
+    config = LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=20, padding=padding)
+    mel = LogMel(config)(speech_like(0.1)[None, :length])
+    assert mel.shape[2] == (1 + length // 128 if padding == "center" else max(length // 128, 1))
+    assert torch.isfinite(mel).all()
+
+
+@pytest.mark.parametrize(("n_fft", "hop", "win"), [(512, 128, 512), (512, 128, 400), (512, 100, 512), (64, 30, 64)])
+def test_inverse_stft_equals_torch(n_fft, hop, win):
+    torch.manual_seed(0)
+    frames = 23
+    spectrum = torch.randn(2, n_fft // 2 + 1, frames, dtype=torch.complex64)
+    spectrum[:, [0, -1]] = spectrum[:, [0, -1]].real.to(torch.complex64)
+    waveform = InverseSTFT(n_fft, hop, win)(spectrum.real, spectrum.imag)
+    assert waveform.shape == (2, 1, frames * hop)
+    expected = torch.istft(spectrum, n_fft, hop, win, hann_window(win), length=(frames - 1) * hop)
+    assert (waveform[:, 0, : (frames - 1) * hop] - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("padding", ["center", "same"])
+def test_inverse_stft_inverts_stft(padding):
+    waveform = speech_like(0.512)[None]
+    assert waveform.shape[1] % 128 == 0
+    spectrum = stft(waveform, 512, 128, torch.hann_window(512), padding)[..., : waveform.shape[1] // 128]
+    again = InverseSTFT(512, 128, padding=padding)(spectrum.real, spectrum.imag)
+    assert again.shape == (1, 1, waveform.shape[1])
+    assert (again[0, 0, :-512] - waveform[0, :-512]).abs().max() < 1e-5
+
+
+def test_contract_difference_reads_none_as_what_it_means():
+    ours = LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=80)
+    same = ours.model_copy(update={"fmax": 8000.0, "win_length": 512})
+    assert ours.diff(same) == {}
+    assert ours.diff(same.model_copy(update={"log": "log10", "hop_length": 256})) == {
+        "log": ("ln", "log10"),
+        "hop_length": (128, 256),
+    }

@@ -1,0 +1,111 @@
+"""Losses against hand-worked numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.conftest import speech_like
+from wavegan import losses
+from wavegan.discriminators import DiscriminatorOutput
+from wavegan.dsp import LogMelConfig
+from wavegan.losses import Objective, ObjectiveConfig, Weights
+
+REAL, FAKE = torch.tensor([[0.5, 2.0]]), torch.tensor([[-0.5, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "discriminator", "generator"),
+    [
+        ("least_squares", (0.25 + 1.0) / 2 + (0.25 + 1.0) / 2, (2.25 + 0.0) / 2),
+        ("hinge", (0.5 + 0.0) / 2 + (0.5 + 2.0) / 2, -(-0.5 + 1.0) / 2),
+        ("relativistic", math.log1p(math.exp(-1.0)), math.log1p(math.exp(1.0))),
+    ],
+)
+def test_adversarial_pairs(name, discriminator, generator):
+    pair = losses.ADVERSARIAL[name]
+    assert float(pair[0](REAL, FAKE)) == pytest.approx(discriminator, abs=1e-6)
+    assert float(pair[1](REAL, FAKE)) == pytest.approx(generator, abs=1e-6)
+
+
+def test_feature_matching_leaves_out_the_logits():
+    real = [DiscriminatorOutput(REAL, [torch.zeros(1, 2), torch.zeros(1, 1, 3), REAL])]
+    fake = [DiscriminatorOutput(FAKE, [torch.ones(1, 2), torch.full((1, 1, 3), -3.0), FAKE])]
+    assert float(losses.feature_matching(real, fake)) == pytest.approx((1 + 3) / 2)
+
+
+def spectrum(angle: torch.Tensor, level: float = 1.0) -> torch.Tensor:
+    return torch.polar(torch.full_like(angle, level), angle)
+
+
+def test_phase_loss_of_a_constant_turn():
+    """A constant phase error of 0.3 costs 0.3 in phase and nothing in its derivatives."""
+    angle = torch.rand(1, 9, 7) * 6 - 3
+    value = losses.anti_wrapping_phase(spectrum(angle), spectrum(angle + 0.3))
+    assert float(value) == pytest.approx(0.3, abs=1e-4)
+
+
+def test_phase_loss_wraps():
+    """An error of 2 pi is none; one that grows by 2 pi - 0.2 a bin costs 0.2 in group delay."""
+    angle = torch.zeros(1, 5, 4)
+    assert float(losses.anti_wrapping_phase(spectrum(angle), spectrum(angle + 2 * math.pi))) < 1e-4
+    ramp = (2 * math.pi - 0.2) * torch.arange(5.0)[None, :, None].expand(1, 5, 4)
+    expected = 0.2 * (0 + 1 + 2 + 3 + 4) / 5 + 0.2
+    assert float(losses.anti_wrapping_phase(spectrum(angle), spectrum(ramp))) == pytest.approx(expected, abs=1e-3)
+
+
+def test_phase_loss_has_a_finite_gradient_in_silence():
+    fake = torch.zeros(1, 5, 4, 2, requires_grad=True)
+    real = spectrum(torch.rand(1, 5, 4))
+    losses.anti_wrapping_phase(real, torch.view_as_complex(fake)).backward()
+    assert torch.isfinite(fake.grad).all()
+
+
+def test_amplitude_terms_of_a_half_amplitude_copy():
+    real = spectrum(torch.rand(1, 5, 4), level=0.8)
+    half = losses.log_amplitude_mse(losses.magnitude(real), losses.magnitude(real * 0.5))
+    assert float(half) == pytest.approx(math.log(2) ** 2, rel=1e-4)
+    assert float(losses.complex_l1(real, real * 0.5)) == pytest.approx(
+        float(torch.view_as_real(real).abs().mean()) / 2, rel=1e-4
+    )
+    bank = torch.rand(5, 3) + 0.1
+    distance = losses.log_mel_l1(losses.magnitude(real), losses.magnitude(real * 0.5), bank)
+    assert float(distance) == pytest.approx(math.log(2), rel=1e-4)
+
+
+def objective(**weights: float) -> Objective:
+    weights = {"adversarial": 0, "feature_matching": 0, "mel": 0, **weights}
+    features = LogMelConfig(sample_rate=16000, n_fft=128, hop_length=32, n_mels=20)
+    config = ObjectiveConfig(weights=Weights(**weights), mel_resolutions=[(64, 16, 10)], reconstruction_scale=0.5)
+    return Objective(config, features)
+
+
+def test_objective_weighs_named_terms():
+    build = objective(mel=2, complex_stft=3, phase=1, log_amplitude=1, multi_resolution_mel=1, adversarial=4)
+    real = speech_like(0.1)[None, None, :1024]
+    terms = build.generator(real, real * 0.5)
+    assert set(terms) == {"mel", "multi_resolution_mel", "log_amplitude", "phase", "complex_stft"}
+    expected = 2 * terms["mel"] + 3 * terms["complex_stft"] + terms["phase"]
+    expected = expected + terms["log_amplitude"] + terms["multi_resolution_mel"]
+    assert float(build.total(terms)) == pytest.approx(float(expected), rel=1e-5)
+    outputs = [DiscriminatorOutput(FAKE, [FAKE, FAKE])]
+    with_game = build.generator(real, real * 0.5, None, outputs, outputs)
+    assert "feature_matching" not in with_game  # its weight is 0
+    total = 0.5 * expected + 4 * with_game["adversarial"]
+    assert float(build.total(with_game)) == pytest.approx(float(total), rel=1e-5)
+
+
+def test_identical_waveforms_cost_nothing():
+    build = objective(mel=1, complex_stft=1, phase=1, log_amplitude=1, multi_resolution_mel=1)
+    real = speech_like(0.1)[None, None, :1024]
+    assert all(float(term) < 1e-3 for term in build.generator(real, real.clone()).values())
+
+
+def test_spectral_terms_use_the_predicted_spectrum():
+    build = objective(log_amplitude=1, complex_stft=1)
+    real = speech_like(0.1)[None, None, :1024]
+    wrong = torch.ones(1, 65, 32, dtype=torch.complex64)
+    terms = build.generator(real, real.clone(), wrong)
+    assert float(terms["complex_stft"]) < 1e-6 and float(terms["log_amplitude"]) > 1

@@ -1,0 +1,156 @@
+"""Contract tests over every generator and discriminator, and the published sizes."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from wavegan.discriminators import Discriminators, PeriodConfig, ResolutionConfig, ScaleConfig
+from wavegan.dsp import LogMelConfig
+from wavegan.generators import HiFiGANConfig, SpectralConfig
+from wavegan.layers import fold_weight_norm
+
+FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
+MEL_22K = LogMelConfig(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000, padding="same")
+MEL_24K = LogMelConfig(sample_rate=24000, n_fft=1024, hop_length=256, n_mels=100, mel_scale="htk", mel_norm="none")
+SMALL_HIFIGAN = HiFiGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
+GENERATORS = {
+    "hifigan-1": SMALL_HIFIGAN,
+    "hifigan-2": SMALL_HIFIGAN.model_copy(update={"resblock": 2}),
+    "spectral-prior": SpectralConfig(dim=16, num_blocks=2),
+    "spectral-polar": SpectralConfig(dim=16, num_blocks=2, head="polar"),
+}
+DISCRIMINATORS = {
+    "period": PeriodConfig(periods=[2, 3], channels=[4, 8]),
+    "scale": ScaleConfig(scales=2, channels=[16] * 7),
+    "resolution-magnitude": ResolutionConfig(resolutions=[(64, 16, 64)], channels=4),
+    "resolution-complex": ResolutionConfig(resolutions=[(64, 16, 48)], channels=4, input="complex"),
+}
+V2 = HiFiGANConfig(upsample_initial_channel=128)
+V3 = HiFiGANConfig(
+    resblock=2,
+    upsample_rates=[8, 8, 4],
+    upsample_kernel_sizes=[16, 16, 8],
+    upsample_initial_channel=256,
+    resblock_kernel_sizes=[3, 5, 7],
+    resblock_dilation_sizes=[[1, 2], [2, 6], [3, 12]],
+)
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.fixture(params=GENERATORS.values(), ids=GENERATORS.keys())
+def generator(request):
+    torch.manual_seed(0)
+    return request.param.build(FEATURES)
+
+
+@pytest.fixture(params=DISCRIMINATORS.values(), ids=DISCRIMINATORS.keys())
+def discriminators(request):
+    torch.manual_seed(0)
+    return Discriminators([request.param])
+
+
+@pytest.mark.parametrize("frames", [5, 12])
+def test_generator_length_is_frames_times_hop(generator, frames):
+    assert generator(torch.randn(2, 20, frames)).shape == (2, 1, frames * 16)
+
+
+def test_gradient_reaches_every_generator_parameter(generator):
+    generator(torch.randn(2, 20, 12)).square().sum().backward()
+    dead = [n for n, p in generator.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not dead
+
+
+def test_generate_gives_the_same_waveform_and_its_spectrum(generator):
+    x = torch.randn(2, 20, 12) - 4
+    waveform, spectrum = generator.generate(x)
+    assert torch.equal(waveform, generator(x))
+    if spectrum is not None:
+        assert spectrum.shape == (2, 33, 12)
+        again = torch.istft(spectrum, 64, 16, window=torch.hann_window(64), length=11 * 16)
+        assert torch.allclose(again, waveform[:, 0, : 11 * 16], atol=1e-4)
+
+
+def test_folding_weight_norm_keeps_the_output(generator):
+    x = torch.randn(1, 20, 12) - 4
+    folded = fold_weight_norm(copy.deepcopy(generator))
+    assert torch.allclose(folded(x), generator(x), atol=1e-6)
+    assert not any("parametrizations" in name for name in folded.state_dict())
+
+
+def test_context_frames_is_the_receptive_field(generator):
+    """A change of one frame must not reach samples beyond the stated context."""
+    context = generator.context_frames
+    x = torch.randn(1, 20, 2 * context + 21)
+    changed = x.clone()
+    changed[..., context + 10] += 1.0
+    with torch.no_grad():
+        difference = (generator(x) - generator(changed)).abs()[0, 0].unflatten(0, (-1, 16)).amax(1)
+    reached = difference.nonzero().flatten()
+    assert reached.numel() and reached.min() >= 10 and reached.max() <= 2 * context + 10
+
+
+@pytest.mark.parametrize(
+    ("config", "features", "trainable", "folded"),
+    [
+        (HiFiGANConfig(), MEL_22K, 13_936_130, 13_926_017),
+        (V2, MEL_22K, 928_514, 925_985),
+        (V3, MEL_22K, 1_464_322, 1_462_273),
+        (SpectralConfig(dim=512, num_blocks=8, head="polar"), MEL_24K, 13_531_650, 13_531_650),
+    ],
+    ids=["hifigan-v1", "hifigan-v2", "hifigan-v3", "vocos"],
+)
+def test_published_parameter_counts(config, features, trainable, folded):
+    generator = config.build(features)
+    assert count(generator) == trainable
+    assert count(fold_weight_norm(generator)) == folded
+
+
+def test_published_discriminator_widths():
+    assert count(Discriminators([PeriodConfig()])) == 41_105_770  # 41.10 M (Kong 2020)
+    assert count(Discriminators([ScaleConfig()])) == 29_618_821
+
+
+def test_hifigan_refuses_a_hop_that_its_rates_do_not_make():
+    assert "8 x 8 x 2 x 2 = 256" in HiFiGANConfig().check(FEATURES)
+
+
+@pytest.mark.parametrize("length", [1024, 1000])
+def test_discriminator_output_and_gradient(discriminators, length):
+    outputs = discriminators(torch.randn(2, 1, length))
+    for output in outputs:
+        assert output.logits.shape[0] == 2 and output.logits.dim() == 2
+        assert all(feature.shape[0] == 2 for feature in output.feature_maps)
+    sum(o.logits.square().sum() for o in outputs).backward()
+    dead = [n for n, p in discriminators.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not dead
+
+
+def test_compare_equals_two_forwards(discriminators):
+    discriminators.eval()  # spectral norm's power iteration moves in training mode
+    real, fake = torch.randn(2, 1, 1024), torch.randn(2, 1, 1024)
+    both = discriminators.compare(real, fake)
+    for outputs, waveform in zip(both, (real, fake), strict=True):
+        for output, expected in zip(outputs, discriminators(waveform), strict=True):
+            assert torch.allclose(output.logits, expected.logits, atol=1e-5)
+            for feature, other in zip(output.feature_maps, expected.feature_maps, strict=True):
+                assert torch.allclose(feature, other, atol=1e-5)
+
+
+def test_period_as_conv1d_equals_conv2d():
+    """The published MPD is a Conv2d with (k, 1) kernels; the same weights must give the same logits."""
+    module = Discriminators([PeriodConfig(periods=[3], channels=[4, 8])]).members[0]
+    waveform = torch.randn(2, 1, 100)
+    x = torch.nn.functional.pad(waveform, (0, 2), mode="reflect").view(2, 1, 34, 3)
+    for conv in [*module.convs, module.conv_post]:
+        stride, padding = (conv.stride[0], 1), (conv.padding[0], 0)
+        x = torch.nn.functional.conv2d(x, conv.weight.unsqueeze(-1), conv.bias, stride, padding)
+        if conv is not module.conv_post:
+            x = torch.nn.functional.leaky_relu(x, 0.1)
+    logits = module(waveform).logits.view(2, 3, -1)
+    assert torch.allclose(logits, x[:, 0].transpose(1, 2), atol=1e-5)
