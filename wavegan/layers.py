@@ -18,10 +18,17 @@ def spectral_norm(module: nn.Module) -> nn.Module:
 
 
 def fold_weight_norm(module: nn.Module) -> nn.Module:
-    """Replace every weight-normed weight in ``module`` by its product, in place: same output, less work."""
+    """Replace every weight-normed weight in ``module`` by its product, in place: same output, less work.
+
+    Not by ``parametrize.remove_parametrizations``: that edits a class which deep copies share, and so breaks the
+    module that a copy was made from.
+    """
     for child in module.modules():
         if parametrize.is_parametrized(child, "weight"):
-            parametrize.remove_parametrizations(child, "weight", leave_parametrized=True)
+            weight = child.weight.detach()
+            del child._modules["parametrizations"]
+            child.__class__ = type(child).__bases__[0]
+            child.weight = nn.Parameter(weight)
     return module
 
 

@@ -1,0 +1,185 @@
+"""The trainer: bit-exact resume, interrupts, divergence, and that it learns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wavegan import UserError, checkpoint, load_recipe
+from wavegan.runs import pack, resume_run, start_run
+from wavegan.trainer import Trainer
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / checkpoint.GENERATOR)
+
+
+def metrics_without_speed(folder: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "train/steps_per_second"} for line in lines]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    first, second = checkpoint.load_trainer(one), checkpoint.load_trainer(other)
+    assert first["step"] == second["step"]
+    for part in ("generator", "ema", "discriminators"):
+        for name, tensor in first[part].items():
+            assert torch.equal(tensor, second[part][name]), f"{part}.{name}"
+    for name, tensor in weights(one).items():
+        assert torch.equal(tensor, weights(other)[name]), name
+    assert metrics_without_speed(one) == metrics_without_speed(other)
+
+
+@pytest.mark.parametrize("stop", [2, 5, 6], ids=["before the discriminators", "after a generator turn", "in mid-game"])
+@pytest.mark.parametrize("muon", ["null", "0.02"])
+def test_resume_equals_never_having_stopped(recipe_file, tmp_path, stop, muon):
+    options = [f"trainer.muon_learning_rate={muon}"]
+    start_run(recipe_file, options, tmp_path / "whole").train()
+
+    trainer = start_run(recipe_file, options, tmp_path / "parts")
+    stop_after(trainer, stop)
+    assert trainer.train() == 128 + signal.SIGINT
+    assert checkpoint.load_trainer(tmp_path / "parts")["step"] == stop
+    assert resume_run(tmp_path / "parts").train() == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def stop_after(trainer: Trainer, step: int) -> None:
+    """Send ourselves a real SIGINT in the middle of a step."""
+    whole = trainer.train_step
+
+    def train_step(batch):
+        if trainer.step == step - 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(batch)
+
+    trainer.train_step = train_step
+
+
+def test_sigterm_of_a_real_process_saves_and_resumes(recipe_file, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "wavegan", "train", str(recipe_file), "trainer.max_steps=100000"]
+    process = subprocess.Popen([*command, "--run", str(run)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 90
+    while not ((run / "metrics.jsonl").exists() and len((run / "metrics.jsonl").read_text().splitlines()) > 3):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    step = checkpoint.load_trainer(run)["step"]
+    assert step >= 3
+    again = [sys.executable, "-m", "wavegan", "train", "--resume", str(run), f"trainer.max_steps={step + 2}"]
+    assert subprocess.run(again, capture_output=True).returncode == 0
+    assert checkpoint.load_trainer(run)["step"] == step + 2
+    assert not list(run.glob(".*partial"))
+
+
+def test_a_loss_that_is_not_finite_names_step_and_term_and_keeps_the_checkpoint(recipe_file, tmp_path):
+    trainer = start_run(recipe_file, ["trainer.checkpoint_interval=2"], tmp_path / "run")
+    terms = trainer.objective.generator
+
+    def broken(*arguments):
+        found = terms(*arguments)
+        return found | {"phase": found["phase"] * float("nan")} if trainer.step == 3 else found
+
+    trainer.objective.generator = broken
+    with pytest.raises(UserError, match="Stopped at step 3: the loss train/g/phase is not finite"):
+        trainer.train()
+    assert checkpoint.load_trainer(tmp_path / "run")["step"] == 2
+    assert all(torch.isfinite(t).all() for t in weights(tmp_path / "run").values())
+
+
+def test_the_mel_distance_falls_on_one_batch(recipe_file, tmp_path):
+    trainer = start_run(recipe_file, ["trainer.adversarial_start=1", "trainer.max_steps=150"], tmp_path / "run")
+    batch = trainer.segments.batch(0)
+    first = float(trainer.train_step(batch)["train/g/mel"])
+    for _ in range(100):
+        trainer._set_learning_rate()
+        last = float(trainer.train_step(batch)["train/g/mel"])
+        trainer.step += 1
+    assert last < 0.5 * first
+
+
+@pytest.mark.parametrize("adversarial", ["least_squares", "hinge", "relativistic"])
+def test_hifigan_with_all_discriminators_trains_on_every_batch(recipe_file, tmp_path, adversarial):
+    generator = "{name: hifigan, upsample_rates: [8, 4], upsample_kernel_sizes: [16, 8], upsample_initial_channel: 16}"
+    scale = "{name: scale, scales: 2, channels: [16, 16, 16, 16, 16, 16, 16]}"
+    overrides = [f"generator={generator}", "trainer.alternate=false", "trainer.adversarial_start=0"]
+    overrides += [f"discriminators=[{scale}, {{name: period, periods: [2], channels: [4, 8]}}]"]
+    overrides += ["objective.weights={mel: 45}", f"objective.adversarial={adversarial}", "trainer.max_steps=3"]
+    trainer = start_run(recipe_file, overrides, tmp_path / "run")
+    before = {name: p.detach().clone() for name, p in trainer.discriminators.named_parameters()}
+    assert trainer.train() == 0
+    assert all(not torch.equal(p, before[name]) for name, p in trainer.discriminators.named_parameters())
+    line = metrics_without_speed(tmp_path / "run")[0]
+    assert {"train/d/adversarial", "train/g/adversarial", "train/g/feature_matching", "train/g/mel"} <= line.keys()
+    checkpoint.load_generator(tmp_path / "run")
+
+
+def test_run_folder_holds_curves_samples_and_a_playable_checkpoint(recipe_file, tmp_path):
+    run = tmp_path / "run"
+    start_run(recipe_file, ["trainer.valid_interval=4"], run).train()
+    samples = sorted(p.relative_to(run).as_posix() for p in (run / "samples").rglob("*.*"))
+    assert samples == [f"samples/step-0000000{s}/clip-{i}.{x}" for s in (4, 8) for i in (4, 5) for x in ("png", "wav")]
+    assert list((run / "tensorboard").glob("events*"))
+    lines = metrics_without_speed(run)
+    assert [line["step"] for line in lines if "valid/mel_l1" in line] == [4, 8]
+    size = pack(run, tmp_path / "packed", half=True)
+    assert size < sum(p.stat().st_size for p in (run / "generator.safetensors", run / "config.json"))
+
+
+def test_schedule_warms_up_and_ends_at_its_floor(recipe_file, tmp_path):
+    options = ["trainer.warmup_steps=4", "trainer.max_steps=100", "trainer.muon_learning_rate=0.02"]
+    trainer = start_run(recipe_file, options, tmp_path / "run")
+    rates = []
+    for step in (0, 3, 50, 100):
+        trainer.step = step
+        trainer._set_learning_rate()
+        rates.append([o.param_groups[0]["lr"] for o in trainer.optimizers_g])
+    adamw, muon = zip(*rates, strict=True)
+    assert adamw[0] == pytest.approx(2e-3 / 4) and adamw[1] == pytest.approx(2e-3, rel=1e-2)
+    assert adamw[2] == pytest.approx(2e-3 * 0.525) and adamw[3] == pytest.approx(2e-3 * 0.05)
+    assert muon == pytest.approx([10 * rate for rate in adamw])
+
+
+def test_muon_makes_singular_values_equal():
+    from wavegan.optim import orthogonalise
+
+    torch.manual_seed(0)
+    for shape in ((3, 8, 20), (2, 20, 8)):
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+        assert values.min() > 0.6 and values.max() < 1.3
+
+
+def test_refusals_of_train_and_resume(recipe_file, tmp_path):
+    run = tmp_path / "run"
+    start_run(recipe_file, ["trainer.max_steps=1"], run).train()
+    with pytest.raises(UserError, match="already holds a run"):
+        start_run(recipe_file, [], run)
+    with pytest.raises(UserError, match="it has no trainer.pt"):
+        pack(run, tmp_path / "packed")
+        resume_run(tmp_path / "packed")
+    with pytest.raises(UserError, match="does not fit the recipe"):
+        resume_run(run, ["generator.dim=8"])
+    data = (run / "trainer.pt").read_bytes()
+    (run / "trainer.pt").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="damaged or cut short"):
+        resume_run(run)
+    with pytest.raises(UserError, match="No such manifest"):
+        start_run(recipe_file, ["data.train=nowhere.jsonl"], tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_recipe_with_another_sample_rate_is_refused(recipe_file, tmp_path):
+    with pytest.raises(UserError, match="16000 Hz, the recipe wants 8000 Hz"):
+        start_run(recipe_file, ["task.features.sample_rate=8000"], tmp_path / "run")
+    assert load_recipe(recipe_file).trainer.adversarial_step == 4
