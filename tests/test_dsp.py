@@ -65,7 +65,9 @@ def test_mel_filterbank_equals_librosa(mel_scale, norm):
     expected = librosa.filters.mel(
         sr=22050, n_fft=1024, n_mels=80, fmax=8000, htk=mel_scale == "htk", norm=None if norm == "none" else norm
     )
-    np.testing.assert_allclose(mel_filterbank(config).T.numpy(), expected, atol=1e-5)  # torchaudio computes it in float32
+    np.testing.assert_allclose(
+        mel_filterbank(config).T.numpy(), expected, atol=1e-5
+    )  # torchaudio computes it in float32
 
 
 def test_log_mel_of_silence_is_the_floor_and_standardised():

@@ -19,7 +19,7 @@ from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
 from wavegan.losses import Objective
 from wavegan.optim import build_optimizers
-from wavegan.progress import Bar, clock
+from wavegan.progress import Bar
 from wavegan.recipe import Recipe
 from wavegan.tracker import Tracker
 
@@ -170,8 +170,7 @@ class Trainer:
         values = {name: float(term) for name, term in logs.items()}
         values |= {"train/learning_rate": self.optimizers_g[0].param_groups[0]["lr"]}
         self.tracker.log(self.step, values | {"train/steps_per_second": speed})
-        left = clock((self.config.max_steps - self.step) / max(speed, 1e-9))
-        return f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second, about {left} at this speed)"
+        return f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second)"
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

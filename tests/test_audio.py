@@ -1,0 +1,148 @@
+"""Sound files in and out, good and bad."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from tests.conftest import RATE, speech_like
+from wavegan import UserError, audio
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".wav", 4e-5), (".flac", 4e-5), (".ogg", 0.1), (".mp3", 0.1)])
+def test_round_trip(tmp_path, suffix, tolerance):
+    waveform = speech_like(0.5)
+    path = tmp_path / f"grüße und pausen{suffix}"
+    audio.write(path, waveform, RATE)
+    again, rate = audio.read(path)
+    assert rate == RATE and abs(len(again) - len(waveform)) <= (0 if suffix != ".mp3" else 2400)
+    length = min(len(again), len(waveform))
+    assert (again[:length] - waveform[:length]).abs().mean() < tolerance
+
+
+def test_full_scale_is_clipped_and_never_wraps(tmp_path):
+    audio.write(tmp_path / "a.wav", torch.tensor([1.0, -1.0, 2.0, -2.0, 0.0]), RATE)
+    assert soundfile.read(tmp_path / "a.wav", dtype="int16")[0].tolist() == [32767, -32767, 32767, -32767, 0]
+
+
+def test_eight_channels_at_96_khz_become_one_at_16(tmp_path):
+    tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 96000)
+    soundfile.write(tmp_path / "a.wav", np.stack([tone * k / 8 for k in range(8)], 1), 96000, subtype="PCM_24")
+    waveform, rate = audio.read(tmp_path / "a.wav", 16000)
+    assert rate == 16000 and waveform.shape == (8000,)
+    expected = 0.4375 * np.sin(2 * np.pi * 440 * np.arange(8000) / 16000)
+    assert np.abs(waveform.numpy()[100:-100] - expected[100:-100]).max() < 1e-3
+
+
+def test_resampling_keeps_tones_below_the_cutoff_and_removes_those_above():
+    time = torch.arange(44100, dtype=torch.float64) / 44100
+    kept = audio.resample(torch.sin(2 * torch.pi * 7000 * time), 44100, 16000)[500:-500]
+    gone = audio.resample(torch.sin(2 * torch.pi * 9000 * time), 44100, 16000)[500:-500]
+    assert kept.square().mean().sqrt() == pytest.approx(0.5**0.5, rel=0.01)
+    assert gone.abs().max() < 1e-3
+
+
+def test_long_files_resample_in_blocks_to_the_same(tmp_path, monkeypatch):
+    audio.write(tmp_path / "a.wav", speech_like(3.0, 22050), 22050)
+    whole, _ = audio.read(tmp_path / "a.wav", 16000)
+    monkeypatch.setattr(audio, "BLOCK_SECONDS", 1)
+    again, _ = audio.read(tmp_path / "a.wav", 16000)
+    assert again.shape == whole.shape and (again - whole).abs().max() < 1e-6
+
+
+def test_g722_by_ffmpeg(tmp_path):
+    if shutil.which("ffmpeg") is None:
+        pytest.fail("this test needs ffmpeg: apt-get install ffmpeg")
+    audio.write(tmp_path / "a.wav", speech_like(0.5), RATE)
+    command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.wav"), "-f", "g722", str(tmp_path / "a.g722")]
+    subprocess.run(command, check=True)
+    waveform, rate = audio.read(tmp_path / "a.g722")
+    assert rate == RATE and len(waveform) == 8000
+    assert torch.corrcoef(torch.stack([waveform[22:], speech_like(0.5)[:-22]]))[0, 1] > 0.99  # the codec's delay
+
+
+def bad_files(folder: Path) -> dict[str, str]:
+    """name -> what the message must say."""
+    soundfile.write(folder / "good.wav", speech_like(0.3).numpy(), RATE)
+    data = (folder / "good.wav").read_bytes()
+    soundfile.write(folder / "good.flac", speech_like(0.3).numpy(), RATE)
+    flac = (folder / "good.flac").read_bytes()
+    (folder / "zero.wav").write_bytes(b"")
+    (folder / "header.wav").write_bytes(data[:40] + struct.pack("<I", 0))
+    (folder / "cut.wav").write_bytes(data[: len(data) // 2])
+    (folder / "cut.flac").write_bytes(flac[: len(flac) // 2])
+    (folder / "text.wav").write_text("this is no sound\n" * 100)
+    (folder / "short.wav").write_bytes(data[:20])
+    nan = speech_like(0.3).numpy()
+    nan[100] = np.nan
+    soundfile.write(folder / "nan.wav", nan, RATE, subtype="FLOAT")
+    return {
+        "missing.wav": "No such file",
+        "zero.wav": "empty file",
+        "header.wav": "no samples",
+        "cut.wav": "cut short",
+        "cut.flac": "cut short|not a sound file",
+        "text.wav": "not a sound file",
+        "short.wav": "not a sound file|no samples|cut short",
+        "nan.wav": "not finite",
+        "": "folder",
+    }
+
+
+def test_bad_files_get_one_sentence_that_names_them(tmp_path):
+    for name, expected in bad_files(tmp_path).items():
+        with pytest.raises(UserError, match=expected) as caught:
+            audio.read(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_streams_of_unknown_length_are_read(tmp_path):
+    """ffmpeg writing WAV to a pipe can't go back to fill in the length."""
+    soundfile.write(tmp_path / "a.wav", speech_like(0.3).numpy(), RATE)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = struct.pack("<I", 0xFFFFFFFF)
+    (tmp_path / "b.wav").write_bytes(data)
+    assert len(audio.read(tmp_path / "b.wav")[0]) == int(0.3 * RATE)
+
+
+def test_bad_targets(tmp_path):
+    waveform = speech_like(0.1)
+    for name, expected in {"a.xyz": "unknown suffix", "none/a.wav": "no folder", "a": "unknown suffix"}.items():
+        with pytest.raises(UserError, match=expected):
+            audio.write(tmp_path / name, waveform, RATE)
+    (tmp_path / "folder.wav").mkdir()
+    with pytest.raises(UserError, match="it is a folder"):
+        audio.write(tmp_path / "folder.wav", waveform, RATE)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.wav"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    audio.write(tmp_path / "a.wav", speech_like(0.1), RATE)
+    before = (tmp_path / "a.wav").read_bytes()
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(audio.soundfile, "write", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        audio.write(tmp_path / "a.wav", speech_like(0.2), RATE)
+    assert (tmp_path / "a.wav").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_find_sees_nested_folders_and_refuses_empty_ones(tmp_path):
+    (tmp_path / "ä b" / "c").mkdir(parents=True)
+    audio.write(tmp_path / "ä b" / "c" / "x.WAV", speech_like(0.1), RATE)
+    assert [p.name for p in audio.find(tmp_path)] == ["x.WAV"]
+    (tmp_path / "ä b" / "c" / "x.WAV").unlink()
+    with pytest.raises(UserError, match="no sound files"):
+        audio.find(tmp_path)
+    with pytest.raises(UserError, match="not a folder"):
+        audio.find(tmp_path / "none")

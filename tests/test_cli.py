@@ -1,0 +1,156 @@
+"""The real commands on real files: what they print, what they write, and one sentence with exit status 2 for mistakes.
+
+Most run inside this process, where torch is already loaded; some in a process of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import soundfile
+
+import wavegan
+from tests.conftest import RATE, speech_like
+from tests.test_audio import bad_files
+from wavegan import audio, cli
+
+ROOT = Path(__file__).parent.parent
+WAVEGAN = [sys.executable, "-m", "wavegan"]
+
+
+def run_process(*arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run([*WAVEGAN, *map(str, arguments)], capture_output=True, text=True)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    """The whole command line, from ``sys.argv`` to the exit status, in this process."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    command = ["wavegan", *map(str, arguments)]
+    with mock.patch.object(sys, "argv", command), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = stop.code or 0
+    return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
+
+
+def assert_refused(done: subprocess.CompletedProcess, *expected: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert all(what in done.stderr for what in expected), done.stderr
+
+
+def test_import_is_light():
+    code = "import sys, wavegan, wavegan.cli; print([m for m in ('torch', 'librosa', 'gradio', 'numpy') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_public_names():
+    assert wavegan.__all__ == ["Synthesizer", "UserError", "__version__", "list_pretrained", "load_recipe"]
+    assert all(getattr(wavegan, name) for name in wavegan.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Synth'"):
+        _ = wavegan.Synth
+
+
+def test_vocode_says_where_and_how_good(tmp_path):
+    soundfile.write(tmp_path / "in put.wav", np.stack([speech_like(1.0, 44100).numpy()] * 2, 1), 44100)
+    done = run_process("vocode", tmp_path / "in put.wav", "-o", tmp_path / "out.flac")
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/out.flac: 1.00 s at 16000 Hz" in done.stdout
+    assert "times real time" in done.stdout and "PESQ" in done.stdout and "mel distance" in done.stdout
+    assert soundfile.info(str(tmp_path / "out.flac")).frames == RATE
+
+
+def test_vocode_of_a_folder_and_of_a_mel(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    audio.write(tmp_path / "in" / "sub" / "ü.ogg", speech_like(0.5), RATE)
+    assert run("vocode", tmp_path / "in", "-o", tmp_path / "out").returncode == 0
+    assert (tmp_path / "out" / "sub" / "ü.wav").is_file()
+    assert run("mel", tmp_path / "in" / "sub" / "ü.ogg", "-o", tmp_path / "m.npz").returncode == 0
+    done = run("vocode", tmp_path / "m.npz", "-o", tmp_path / "m.wav")
+    assert done.returncode == 0 and "how close" not in done.stdout
+
+
+def test_bad_input_files(tmp_path):
+    for name, expected in bad_files(tmp_path).items():
+        if name not in ("", "cut.flac", "short.wav"):  # a folder is welcome here
+            assert_refused(run("vocode", tmp_path / name, "-o", tmp_path / "out.wav"), expected, name)
+    assert_refused(run_process("vocode", tmp_path / "nan.wav", "-o", tmp_path / "out.wav"), "not finite")
+    assert not (tmp_path / "out.wav").exists() and not list(tmp_path.glob(".*"))
+    (tmp_path / "empty").mkdir()
+    assert_refused(run("vocode", tmp_path / "empty", "-o", tmp_path / "out"), "holds no sound files")
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_targets_and_models(tmp_path):
+    audio.write(tmp_path / "a.wav", speech_like(0.3), RATE)
+    source = tmp_path / "a.wav"
+    assert_refused(run("vocode", source, "-o", tmp_path / "no" / "b.wav"), "there is no folder")
+    assert_refused(run("vocode", source, "-o", tmp_path / "b.xyz"), "unknown suffix '.xyz'")
+    assert_refused(run("vocode", source, "-o", "/proc/b.wav"), "Cannot write /proc/b.wav")
+    assert_refused(run("vocode", source, "-o", tmp_path / "b.wav", "-m", "no-model"), "No model", "vocoder-16k")
+    assert_refused(run("info", tmp_path), "is not a checkpoint")
+    assert_refused(run("mel", source, "-o", tmp_path / "m.txt"), "ends in .npz")
+    assert run("vocode", source).returncode == 2  # usage
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav"]
+
+
+def test_info_lists_and_describes():
+    assert "vocoder-16k" in run("info").stdout.splitlines()
+    text = run("info", "vocoder-16k").stdout
+    assert "spectral generator" in text and "hop_length: 128" in text and "parameters" in text
+
+
+def test_train_and_its_mistakes(recipe_file, tmp_path):
+    run_folder = tmp_path / "run"
+    done = run_process("train", recipe_file, "trainer.max_steps=2", "--run", run_folder)
+    assert done.returncode == 0, done.stderr
+    assert f"--model {run_folder}" in done.stdout and "steps/s" in done.stderr
+    assert "step 2" in run("info", run_folder).stdout
+    assert_refused(run("train", recipe_file, "trainer.max_stepz=2"), "did you mean 'max_steps'?")
+    assert_refused(run("train", recipe_file, "trainer.max_steps=two"), "trainer.max_steps")
+    assert_refused(run("train"), "Give a recipe")
+    assert_refused(run("train", "trainer.max_steps=2"), "Give a recipe")
+    assert_refused(run("train", tmp_path / "none.yaml"), "No such file")
+    assert_refused(run("train", "--resume", tmp_path / "none"), "No such checkpoint folder")
+
+
+def test_evaluate_writes_scores_wavs_and_a_page(corpus, tmp_path):
+    out = tmp_path / "eval"
+    done = run("evaluate", "vocoder-16k", "--manifest", corpus / "valid.jsonl", "-o", out)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((out / "metrics.json").read_text())
+    assert {"pesq", "estoi", "mel_l1", "dnsmos"} <= scores["means"]["vocoder-16k"].keys()
+    assert len(scores["clips"]["vocoder-16k"]) == 2 and "pesq" in done.stdout
+    page = (out / "index.html").read_text()
+    files = [part.split('"')[0] for part in page.split('src="')[1:]]
+    assert len(files) == 4 and all((out / file).is_file() for file in files)
+    assert_refused(run("evaluate", "vocoder-16k", "--manifest", tmp_path / "no.jsonl", "-o", out), "No such manifest")
+
+
+def test_eight_channels_at_96_khz_need_no_eightfold_memory(tmp_path):
+    """Two minutes: decoded at once, the eight channels would take 370 MB, and resampling them several times that."""
+    block = (np.tile(speech_like(1.0, 96000).numpy()[:, None], (1, 8)) * 32767).astype(np.int16)
+    with soundfile.SoundFile(tmp_path / "long.wav", "w", 96000, 8, subtype="PCM_16") as file:
+        for _ in range(120):
+            file.write(block)
+    code = (
+        "import resource, sys; from wavegan import audio; from wavegan.synthesizer import Synthesizer;"
+        "s = Synthesizer.from_pretrained('vocoder-16k'); base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "w = s.vocode(sys.argv[1]); assert len(w) == 120 * 16000;"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024)"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", code, str(tmp_path / "long.wav")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 600  # MB

@@ -1,0 +1,210 @@
+"""Playing a checkpoint: files, arrays, batches, long inputs; mels that don't fit; damaged checkpoints."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import RATE, speech_like
+from wavegan import Synthesizer, UserError, audio, checkpoint, contract, list_pretrained
+from wavegan.dsp import LogMelConfig
+from wavegan.generators import HiFiGANConfig, SpectralConfig
+from wavegan.metrics import mel_l1
+from wavegan.tasks import VocoderConfig
+
+MODEL = "vocoder-16k"
+
+
+@pytest.fixture(scope="module")
+def vocoder() -> Synthesizer:
+    return Synthesizer.from_pretrained(MODEL)
+
+
+def test_the_embedded_model_is_small_and_copies_speech(vocoder):
+    assert MODEL in list_pretrained()
+    assert sum(p.numel() for p in vocoder.generator.parameters()) <= 3_000_000
+    real = speech_like(1.0)
+    fake = vocoder.vocode(real)
+    assert fake.dtype == np.float32 and fake.shape == (RATE,)
+    assert mel_l1(real, torch.from_numpy(fake), RATE) < 0.35
+
+
+def test_file_array_and_batch_agree(vocoder, tmp_path):
+    audio.write(tmp_path / "a.wav", speech_like(0.5), RATE)
+    waveform, _ = audio.read(tmp_path / "a.wav")
+    from_file = vocoder.vocode(tmp_path / "a.wav")
+    assert np.array_equal(from_file, vocoder.vocode(str(tmp_path / "a.wav")))
+    assert np.array_equal(from_file, vocoder.vocode(waveform)) and np.array_equal(
+        from_file, vocoder.vocode(waveform.numpy())
+    )
+    batch = vocoder.vocode(torch.stack([waveform, waveform * 0.5]).unsqueeze(1))
+    assert batch.shape == (2, len(waveform)) and np.abs(batch[0] - from_file).max() < 1e-4
+    several = vocoder.vocode([waveform, waveform[:3000], tmp_path / "a.wav"])
+    assert [len(w) for w in several] == [len(waveform), 3000, len(waveform)]
+
+
+def test_a_mel_gives_frames_times_hop(vocoder):
+    mel = vocoder.mel(speech_like(0.5))
+    assert mel.shape == (80, 1 + 8000 // 128)
+    assert len(vocoder.vocode(mel)) == mel.shape[1] * 128
+    assert vocoder.vocode(torch.stack([mel, mel])).shape == (2, mel.shape[1] * 128)
+
+
+def test_a_waveform_of_another_rate_is_resampled(vocoder):
+    assert len(vocoder.vocode(speech_like(0.5, 44100), sample_rate=44100)) == 8000
+
+
+@pytest.mark.parametrize("padding", ["center", "same"])
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 1000])
+def test_a_copy_has_the_length_of_its_recording(padding, length):
+    features = LogMelConfig(sample_rate=RATE, n_fft=512, hop_length=128, n_mels=80, padding=padding)
+    synthesizer = tiny_synthesizer(features)
+    assert len(synthesizer.vocode(speech_like(0.1)[:length])) == length
+
+
+def tiny_synthesizer(features: LogMelConfig, generator=None) -> Synthesizer:
+    generator = generator or SpectralConfig(dim=16, num_blocks=2)
+    contents = checkpoint.CheckpointConfig(
+        format_version=1,
+        wavegan_version="0",
+        step=0,
+        name="tiny",
+        task=VocoderConfig(features=features),
+        generator=generator,
+    )
+    torch.manual_seed(0)
+    return Synthesizer(generator.build(features), contents)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+@pytest.mark.parametrize("kind", ["spectral", "hifigan"])
+def test_long_inputs_in_chunks_equal_one_piece(monkeypatch, chunk, kind):
+    features = LogMelConfig(sample_rate=RATE, n_fft=64, hop_length=16, n_mels=20)
+    hifigan = HiFiGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
+    synthesizer = tiny_synthesizer(features, hifigan if kind == "hifigan" else None)
+    mel = synthesizer.mel(speech_like(0.2))
+    whole = synthesizer.vocode(mel)
+    monkeypatch.setattr(Synthesizer, "CHUNK", chunk)
+    assert np.abs(synthesizer.vocode(mel) - whole).max() < 1e-5
+
+
+def test_a_mel_file_carries_its_contract(vocoder, tmp_path):
+    mel = vocoder.mel(speech_like(0.5))
+    contract.save_mel(tmp_path / "a.npz", mel, vocoder.features)
+    assert np.array_equal(vocoder.vocode(tmp_path / "a.npz"), vocoder.vocode(mel))
+    np.save(tmp_path / "a.npy", mel.numpy())
+    assert np.array_equal(vocoder.vocode(tmp_path / "a.npy"), vocoder.vocode(mel))
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        ({"hop_length": 256}, ["hop_length: the model expects 128, this mel has 256"]),
+        ({"log": "log10", "floor": 1e-10}, ["log: the model expects ln", "floor: ", "parallel_wavegan"]),
+        ({"sample_rate": 22050}, ["sample_rate: the model expects 16000, this mel has 22050"]),
+        ({"padding": "same"}, ["padding", "hifigan"]),
+        ({"mel_scale": "htk", "mel_norm": "none", "floor": 1e-7}, ["mel_scale", "vocos"]),
+    ],
+)
+def test_a_mel_of_another_contract_is_refused_with_a_diff(vocoder, tmp_path, change, lines):
+    other = vocoder.features.model_copy(update=change)
+    mel = torch.full((80, 10), -3.0)
+    contract.save_mel(tmp_path / "a.npz", mel, other)
+    for attempt in (lambda: vocoder.vocode(tmp_path / "a.npz"), lambda: vocoder.vocode(mel, features=other)):
+        with pytest.raises(UserError, match="does not fit the model") as caught:
+            attempt()
+        assert all(line in str(caught.value) for line in lines)
+
+
+def test_bare_mels_that_look_wrong(vocoder):
+    mel = vocoder.mel(torch.cat([torch.zeros(2000), speech_like(0.5)]))
+    cases = {
+        "transposed": mel.T,
+        "79 bands": mel[:79],
+        "no frames": mel[:, :0],
+        "not finite": torch.where(mel > -4, float("nan"), mel),
+        "integers": mel.int(),
+        "log10, floor 1e-5": mel / np.log(10),
+        "natural log, floor 1e-7": torch.where(mel < -11.5, -16.1181, mel),
+        "not logarithmic": mel.exp(),
+        "decibels": mel * 20 / np.log(10),
+        "waveform of 2 channels": torch.rand(2, 16000),
+        "shape": torch.rand(1, 1, 80, 5),
+    }
+    for expected, wrong in cases.items():
+        with pytest.raises(UserError, match=expected):
+            vocoder.vocode(wrong)
+
+
+def test_bad_waveforms(vocoder):
+    for expected, wrong in {
+        "integers": torch.ones(100, dtype=torch.int16),
+        "no samples": torch.zeros(0),
+        "not finite": torch.full((100,), float("inf")),
+    }.items():
+        with pytest.raises(UserError, match=expected):
+            vocoder.vocode(wrong)
+
+
+def test_bad_mel_files(vocoder, tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"nonsense")
+    np.savez(tmp_path / "b.npz", other=np.zeros(3))
+    np.save(tmp_path / "c.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    for name in ("a.npy", "b.npz", "c.npy"):
+        with pytest.raises(UserError, match=f"{name} holds no mel"):
+            vocoder.vocode(tmp_path / name)
+    with pytest.raises(UserError, match="No such file"):
+        vocoder.vocode(tmp_path / "none.npz")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    shutil.copytree(checkpoint.Path(contract.__file__).parent / "pretrained" / MODEL, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change_config(folder, **changes) -> None:
+    data = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(data | changes))
+
+
+def test_damaged_checkpoints_get_one_sentence(copied):
+    def refused(expected: str) -> None:
+        with pytest.raises(UserError, match=expected):
+            Synthesizer.from_pretrained(copied)
+
+    weights, settings = copied / "generator.safetensors", copied / "config.json"
+    data, text = weights.read_bytes(), settings.read_text()
+    weights.write_bytes(data[: len(data) // 2])
+    refused("generator.safetensors is damaged or cut short")
+    weights.write_bytes(b"")
+    refused("generator.safetensors is damaged or cut short")
+    weights.unlink()
+    refused("has no generator.safetensors")
+    weights.write_bytes(data)
+    change_config(copied, format_version=99)
+    refused("has checkpoint format 99; this wavegan .* reads format 1")
+    settings.write_text(text)
+    change_config(copied, generator={"name": "spectral", "dim": 8})
+    refused("do not fit their configuration")
+    settings.write_text(text)
+    change_config(copied, generatr=1)
+    refused("generatr: unknown key; did you mean 'generator'")
+    settings.write_text(text[:50])
+    refused("not a wavegan configuration")
+    settings.unlink()
+    refused("it has no config.json")
+    with pytest.raises(UserError, match="Models in the package: .*vocoder-16k"):
+        Synthesizer.from_pretrained("vocoder-17k")
+
+
+def test_weights_that_are_not_finite_are_refused(copied):
+    tensors = checkpoint.load_file(copied / "generator.safetensors")
+    tensors["head.out.bias"][3] = float("nan")
+    (copied / "generator.safetensors").write_bytes(checkpoint.save(tensors))
+    with pytest.raises(UserError, match="not finite: head.out.bias"):
+        Synthesizer.from_pretrained(copied)
