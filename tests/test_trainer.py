@@ -40,9 +40,9 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [2, 5, 6], ids=["before the discriminators", "after a generator turn", "in mid-game"])
-@pytest.mark.parametrize("muon", ["null", "0.02"])
-def test_resume_equals_never_having_stopped(recipe_file, tmp_path, stop, muon):
-    options = [f"trainer.muon_learning_rate={muon}"]
+@pytest.mark.parametrize(("muon", "log_interval"), [("null", 1), ("0.02", 2)])
+def test_resume_equals_never_having_stopped(recipe_file, tmp_path, stop, muon, log_interval):
+    options = [f"trainer.muon_learning_rate={muon}", f"trainer.log_interval={log_interval}"]
     start_run(recipe_file, options, tmp_path / "whole").train()
 
     trainer = start_run(recipe_file, options, tmp_path / "parts")
@@ -135,6 +135,12 @@ def test_run_folder_holds_curves_samples_and_a_playable_checkpoint(recipe_file, 
     assert [line["step"] for line in lines if "valid/mel_l1" in line] == [4, 8]
     size = pack(run, tmp_path / "packed", half=True)
     assert size < sum(p.stat().st_size for p in (run / "generator.safetensors", run / "config.json"))
+
+
+def test_players_that_alternate_are_both_logged(recipe_file, tmp_path):
+    start_run(recipe_file, ["trainer.log_interval=2"], tmp_path / "run").train()
+    last = metrics_without_speed(tmp_path / "run")[-2]
+    assert {"train/d/adversarial", "train/g/adversarial", "train/g/feature_matching"} <= last.keys()
 
 
 def test_schedule_warms_up_and_ends_at_its_floor(recipe_file, tmp_path):

@@ -106,7 +106,7 @@ def train(
         trainer = resume_run(resume, arguments)
     else:
         if not arguments or ("=" in arguments[0] and not Path(arguments[0]).exists()):
-            raise UserError("Give a recipe: wavegan train recipes/folder/vocoder_16k.yaml, or --resume RUN.")
+            raise UserError("Give a recipe: wavegan train recipes/folder/quarter_hour.yaml, or --resume RUN.")
         trainer = start_run(Path(arguments[0]), arguments[1:], run)
     status = trainer.train()
     if status:

@@ -48,6 +48,7 @@ class Trainer:
             self.discriminators, self.optimizers_d = self._setup(discriminators, rate)
             self.discriminators.mark_forward_method("compare")
         self.step = 0
+        self.logs: dict[str, Tensor] = {}  # the latest value of each term: players that alternate are both seen
         if resume:
             self._load(checkpoint.load_trainer(folder))
         train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
@@ -79,11 +80,11 @@ class Trainer:
                 self._clock, self._clock_step = time.monotonic(), self.step
                 while self.step < c.max_steps and not self._stop_signal:
                     self._set_learning_rate()
-                    logs = self.train_step(self.segments.batch(self.step))
+                    self.logs |= self.train_step(self.segments.batch(self.step))
                     self.step += 1
                     last = self.step == c.max_steps
                     if self.step % c.log_interval == 0 or last:
-                        bar.update(self.step, self._log(logs))
+                        bar.update(self.step, self._log())
                     if self.step % c.valid_interval == 0 or last:
                         self.validate()
                     if self.step % c.checkpoint_interval == 0 or last or self._stop_signal:
@@ -161,13 +162,13 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
 
-    def _log(self, logs: dict[str, Tensor]) -> str:
+    def _log(self) -> str:
         """Write the curves; returns what the progress bar shows."""
         now = time.monotonic()
         speed = (self.step - self._clock_step) / max(now - self._clock, 1e-9)
         self._clock, self._clock_step = now, self.step
         seconds = speed * self.recipe.data.batch_size * self.recipe.data.segment_length / self.features.sample_rate
-        values = {name: float(term) for name, term in logs.items()}
+        values = {name: float(term) for name, term in self.logs.items()}
         values |= {"train/learning_rate": self.optimizers_g[0].param_groups[0]["lr"]}
         self.tracker.log(self.step, values | {"train/steps_per_second": speed})
         return f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second)"
@@ -194,6 +195,7 @@ class Trainer:
         """Write the checkpoint: ``trainer.pt`` for resuming, ``config.json`` and ``generator.safetensors`` to play."""
         state = {
             "step": self.step,
+            "logs": self.logs,
             "generator": self.generator.state_dict(),
             "ema": self.ema.state_dict(),
         }
@@ -223,7 +225,7 @@ class Trainer:
             for name, optimizers in (("optimizers_g", self.optimizers_g), ("optimizers_d", self.optimizers_d)):
                 for optimizer, saved in zip(optimizers, state.get(name, []), strict=True):
                     optimizer.load_state_dict(saved)
-            self.step = int(state["step"])
+            self.step, self.logs = int(state["step"]), state.get("logs", {})
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{self.folder / checkpoint.TRAINER} does not fit the recipe: {reason}") from None

@@ -7,6 +7,6 @@ python recipes/folder/prepare.py --output data/folder "$@"
 if [ -e runs/folder/trainer.pt ]; then
   wavegan train --resume runs/folder
 else
-  wavegan train recipes/folder/vocoder_16k.yaml --run runs/folder
+  wavegan train recipes/folder/quarter_hour.yaml --run runs/folder
 fi
 wavegan evaluate runs/folder vocoder-16k --manifest data/folder/test.jsonl -o runs/folder/test

@@ -8,6 +8,6 @@ python recipes/prompts/prepare.py --output data/prompts "$@"
 if [ -e runs/prompts/trainer.pt ]; then
   wavegan train --resume runs/prompts
 else
-  wavegan train recipes/prompts/vocoder_16k.yaml --run runs/prompts
+  wavegan train recipes/prompts/quarter_hour.yaml --run runs/prompts
 fi
 wavegan evaluate runs/prompts vocoder-16k --manifest data/prompts/test.jsonl -o runs/prompts/test
