@@ -121,11 +121,12 @@ def evaluate(
     models: Annotated[list[str], typer.Argument(help="Models in the package or checkpoint folders.")],
     manifest: Annotated[Path, typer.Option(help="Manifest of the recordings to copy (.jsonl).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json, wavs and index.html.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many, evenly spaced.")] = None,
 ) -> None:
     """Copy every recording of a manifest with each model, score the copies, write a page to listen to."""
     from wavegan.evaluate import evaluate as run_evaluation
 
-    print(run_evaluation(models, manifest, output))
+    print(run_evaluation(models, manifest, output, limit))
 
 
 @app.command()

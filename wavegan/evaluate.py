@@ -23,11 +23,12 @@ ORIGINAL = "original"
 RATE = metrics.PESQ_RATE  # every system is scored at the same rate
 
 
-def evaluate(models: Sequence[str], manifest_path: Path, output: Path) -> str:
+def evaluate(models: Sequence[str], manifest_path: Path, output: Path, limit: int | None = None) -> str:
     """Score each model on each recording of the manifest; returns a table.
 
     Recordings are read at each model's own rate and all copies are compared with them at 16 kHz. Undefined
-    scores (silence, very short clips) are left out of the means and counted in ``metrics.json``.
+    scores (silence, very short clips) are left out of the means and counted in ``metrics.json``. ``limit``: that
+    many recordings, evenly spaced over the manifest.
 
     Raises:
         UserError: a model or recording that can't be read, or a missing ``metrics`` extra.
@@ -35,6 +36,8 @@ def evaluate(models: Sequence[str], manifest_path: Path, output: Path) -> str:
     for package in ("pesq", "speechmos"):
         metrics.require(package)
     utterances = manifest.read(manifest_path)
+    if limit is not None and limit < len(utterances):
+        utterances = [utterances[i * len(utterances) // limit] for i in range(limit)]
     synthesizers = {_name(model): Synthesizer.from_pretrained(model) for model in models}
     if len(synthesizers) < len(models):
         raise UserError("Two of the models have the same name; rename one of the folders.")

@@ -62,13 +62,7 @@ def spectrogram_figure(waveforms: dict[str, Tensor], sample_rate: int, title: st
         samples = np.asarray(waveform, dtype=np.float64)
         samples = np.pad(samples, (0, max(n_fft - len(samples), 0)))
         ax.specgram(
-            samples + 1e-9,
-            n_fft,
-            sample_rate,
-            noverlap=n_fft * 3 // 4,
-            vmin=-120,
-            vmax=-40,
-            cmap="magma",
+            samples + 1e-9, NFFT=n_fft, Fs=sample_rate, noverlap=n_fft * 3 // 4, vmin=-120, vmax=-40, cmap="magma"
         )
         ax.set(title=name, xlabel="seconds")
     axes[0].set_ylabel("Hz")

@@ -178,6 +178,8 @@ class Trainer:
         """Copy-synthesis of the whole validation clips with the averaged weights; logs the mean of each metric."""
         scores: dict[str, list[float]] = {}
         hop, rate = self.features.hop_length, self.features.sample_rate
+        count = len(self.valid_names)
+        shown = {i * count // self.config.num_samples for i in range(self.config.num_samples)}
         for i, (name, samples) in enumerate(zip(self.valid_names, self.valid.waveforms, strict=True)):
             real = samples.float() / 32768
             whole = real[: len(real) // hop * hop].to(self.device)[None, None]
@@ -185,7 +187,7 @@ class Trainer:
             fake = self.task.compose(self.ema(x), x)[0, 0].float().cpu()
             for metric, score in metrics.copy_quality(real, fake, rate).items():
                 scores.setdefault(metric, []).append(score)
-            if i < self.config.num_samples:
+            if i in shown:
                 self.tracker.sample(self.step, name, real, fake, rate)
         means = {f"valid/{name}": float(torch.tensor(v).nanmean()) for name, v in scores.items()}
         self.tracker.log(self.step, means)

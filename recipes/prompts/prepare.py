@@ -1,7 +1,7 @@
 """Asterisk core sounds (telephone prompts): fetch, decode, check, split.
 
 Five languages, four professional voices (English and Spanish share one), about 2.1 hours of G.722 at 16 kHz.
-Licences: CC BY-SA 3.0 (English, Spanish, French), CC BY 3.0 (Russian); see each package's copyright file.
+Licences: CC BY-SA 3.0 (English, Spanish, French), CC BY 3.0 (Italian, Russian); see each package's copyright file.
 
     python recipes/prompts/prepare.py --source debian          # apt-get download, needs no root
     python recipes/prompts/prepare.py --source DIR             # folders en, es, fr, it, ru (or en_US_..., ...)
@@ -87,6 +87,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="debian", help="debian, archive, or a folder (default: debian)")
     parser.add_argument("--output", type=Path, default=Path("data/prompts"))
+    parser.add_argument("--num-valid", type=int, default=24)
+    parser.add_argument("--num-test", type=int, default=60)
     parser.add_argument("--num-workers", type=int)
     parser.add_argument(
         "--hold-out",
@@ -102,7 +104,7 @@ def main() -> None:
         fetch(folder)
     report = prepare(scan(folder), options.output, SAMPLE_RATE, num_workers=options.num_workers)
     print(report)
-    parts = split(report.kept, num_valid=24, num_test=60, held_out_speakers=options.hold_out)
+    parts = split(report.kept, options.num_valid, options.num_test, held_out_speakers=options.hold_out)
     write_manifests(options.output, parts)
     print(", ".join(f"{name} {len(part)}" for name, part in parts.items()), f"-> {options.output}")
 
@@ -111,4 +113,5 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,51 @@
+"""Metrics on pairs with known answers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.conftest import RATE, speech_like
+from wavegan import metrics
+
+
+def test_an_identical_copy_is_perfect():
+    real = speech_like(2.0)
+    scores = metrics.copy_quality(real, real.clone(), RATE)
+    assert scores["mel_l1"] == 0 and scores["estoi"] == pytest.approx(1, abs=1e-4)
+    assert scores["pesq"] == pytest.approx(4.644, abs=0.01)
+
+
+def test_half_the_amplitude_is_ln_2_away_in_mel():
+    real = 0.01 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))  # every band above the floor
+    assert metrics.mel_l1(real, 0.5 * real, RATE) == pytest.approx(math.log(2), rel=1e-3)
+
+
+def test_noise_lowers_every_score():
+    real = speech_like(2.0)
+    noise = torch.randn(len(real), generator=torch.Generator().manual_seed(0))
+    noise = noise * real.square().mean().sqrt() / noise.square().mean().sqrt()
+    quiet, loud = (metrics.copy_quality(real, real + noise * 10 ** (-snr / 20), RATE) for snr in (20, 0))
+    assert loud["pesq"] < quiet["pesq"] < 4 and loud["estoi"] < quiet["estoi"] < 1
+    assert loud["mel_l1"] > quiet["mel_l1"] > 0
+
+
+def test_undefined_scores_are_nan_and_not_errors():
+    silence = torch.zeros(RATE)
+    assert math.isnan(metrics.pesq(silence, silence, RATE))
+    short = speech_like(0.1)
+    assert math.isnan(metrics.estoi(short, short, RATE))
+    assert "nan" not in metrics.describe(short, short, RATE)
+
+
+def test_unequal_lengths_are_cut_to_the_shorter():
+    real = speech_like(1.0)
+    assert metrics.mel_l1(real, torch.cat([real, torch.zeros(500)]), RATE) == 0
+
+
+def test_dnsmos_prefers_speech_to_noise():
+    """Real DNSMOS on synthetic sound: only the order means something here."""
+    noise = 0.1 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0))
+    assert 1 <= metrics.dnsmos(noise, RATE) < metrics.dnsmos(speech_like(2.0), RATE) <= 5
