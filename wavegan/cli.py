@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wavegan.errors import UserError
+from wavegan.errors import UserError, reported
 
 app = typer.Typer(
     help="Train and play GANs that generate speech waveforms.",
@@ -25,14 +23,8 @@ ModelOption = Annotated[str, typer.Option("--model", "-m", help="A model in the 
 
 def main() -> None:
     """Run the command line: a mistake that the user can mend prints one message and exits with 2."""
-    try:
+    with reported():
         app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # `wavegan info | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
 
 
 @app.command()

@@ -1,5 +1,33 @@
-"""The one exception for mistakes that a user can mend."""
+"""The one exception for mistakes that a user can mend, and how a command reports it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
     """One clear sentence: what is wrong, what was expected, what to do. The command line exits with 2."""
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Run a command: a mistake or a refusal of the operating system becomes one sentence and exit status 2."""
+    try:
+        yield
+    except UserError as error:
+        _exit(f"error: {error}", 2)
+    except BrokenPipeError:  # `wavegan info | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:  # no permission, no space left, a folder where a file should be, ...
+        _exit(f"error: {error.filename or 'the system says'}: {error.strerror or error}.", 2)
+    except KeyboardInterrupt:
+        _exit("Interrupted. Give the same command again: what is done is kept.", 130)
+
+
+def _exit(message: str, status: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(status)

@@ -188,7 +188,7 @@ class Objective(nn.Module):
 
         ``spectrum``: the complex spectrum that a spectral generator made ``fake`` from. Log-amplitude and phase
         are then compared on it, not on the re-analysed waveform, as APNet does: their gradient reaches each bin
-        directly, and training is about twice as fast.
+    directly.
         """
         terms = self.reconstruction(real, fake, spectrum)
         if real_out is None or fake_out is None:

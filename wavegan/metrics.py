@@ -15,6 +15,7 @@ from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
 
 PESQ_RATE = 16000
+DESCRIBED_SECONDS = 60  # PESQ and ESTOI of hours would take longer than the copy
 
 
 def align(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +104,8 @@ def copy_quality(real: Tensor, fake: Tensor, sample_rate: int) -> dict[str, floa
 
 def describe(real: Tensor, fake: Tensor | np.ndarray, sample_rate: int) -> str:
     """The quick paired metrics in one line, each with the value that an identical copy would get."""
-    scores = copy_quality(real, torch.as_tensor(fake), sample_rate)
+    limit = DESCRIBED_SECONDS * sample_rate
+    scores = copy_quality(real[:limit], torch.as_tensor(fake)[:limit], sample_rate)
     best = {
         "pesq": "PESQ {:.2f} (of 4.64)",
         "estoi": "ESTOI {:.3f} (of 1)",
@@ -112,4 +114,4 @@ def describe(real: Tensor, fake: Tensor | np.ndarray, sample_rate: int) -> str:
     parts = [text.format(scores[name]) for name, text in best.items() if not np.isnan(scores.get(name, np.nan))]
     if "pesq" not in scores:
         parts.append("PESQ with pip install 'wavegan[metrics]'")
-    return ", ".join(parts)
+    return ", ".join(parts) + (f" (its first {DESCRIBED_SECONDS} s)" if len(real) > limit else "")

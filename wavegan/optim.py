@@ -1,6 +1,6 @@
 """Muon: momentum, orthogonalised by Newton-Schulz, for the matrices of a network (Jordan 2024; Liu 2025, 2502.16982).
 
-A ConvNeXt generator is nearly all Linear layers; on it Muon needs about half of AdamW's steps (recipes/README.md).
+A ConvNeXt generator is nearly all Linear layers; on it Muon needs far fewer steps than AdamW (recipes/README.md).
 In float32, for processors where bfloat16 is emulated.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import signal
 import time
 from pathlib import Path
@@ -30,6 +31,8 @@ class Trainer:
     def __init__(self, recipe: Recipe, folder: Path, resume: bool = False):
         c = self.config = recipe.trainer
         self.recipe, self.folder, self.features = recipe, folder, recipe.task.features
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            raise UserError("Training runs in one process so far: start it without torchrun.")
         self.fabric = Fabric(accelerator=c.accelerator, devices=1, precision=c.precision)
         self.device = self.fabric.device
         torch.manual_seed(c.seed)

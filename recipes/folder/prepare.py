@@ -8,11 +8,10 @@ Every recording becomes a mono 16-bit FLAC; files that can't be used are listed 
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from wavegan.errors import UserError
+from wavegan.errors import reported
 from wavegan.manifest import split
 from wavegan.prepare import Source, prepare, sources_in, write_manifests
 
@@ -48,8 +47,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with reported():
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -17,7 +17,7 @@ import tarfile
 import urllib.request
 from pathlib import Path
 
-from wavegan.errors import UserError
+from wavegan.errors import UserError, reported
 from wavegan.manifest import split
 from wavegan.prepare import Source, prepare, write_manifests
 
@@ -110,8 +110,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with reported():
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from wavegan.errors import UserError
+from wavegan.errors import UserError, reported
 from wavegan.interop import import_hifigan
 
 
@@ -30,8 +30,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with reported():
         main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

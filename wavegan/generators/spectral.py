@@ -49,7 +49,7 @@ class SpectralGenerator(nn.Module):
         super().__init__()
         c = config
         self.config = config
-        # Log-mels of speech lie about 5 nepers below 0; centred and scaled, the first layer learns twice as fast.
+        # Log-mels of speech lie about 5 nepers below 0; centred and scaled, the first layer learns faster.
         neper = 1.0 if features.log == "ln" else math.log(10)
         self.shift, self.scale = (0.0, 1.0) if features.mean or c.head == "polar" else (-5.0 / neper, 0.4 * neper)
         self.embed = nn.Conv1d(features.n_mels, c.dim, c.kernel_size, padding=same_padding(c.kernel_size))
