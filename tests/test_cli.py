@@ -92,6 +92,21 @@ def test_bad_input_files(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_recording_is_never_overwritten_by_its_copy(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.wav", "a.flac"):
+        audio.write(folder / name, speech_like(0.3), RATE)
+    (folder / "b.wav").write_text("no sound")
+    before = (folder / "a.wav").read_bytes()
+    assert_refused(run("vocode", folder / "a.wav", "-o", folder / "a.wav"), "is the input itself")
+    assert_refused(run("vocode", folder, "-o", folder), "would be lost")
+    assert (folder / "a.wav").read_bytes() == before
+    done = run("vocode", folder, "-o", tmp_path / "out")
+    assert done.returncode == 2 and "b.wav is not a sound file" in done.stderr and "1 recordings" in done.stderr
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.wav", "a.wav.wav"]
+
+
 def test_bad_targets_and_models(tmp_path):
     audio.write(tmp_path / "a.wav", speech_like(0.3), RATE)
     source = tmp_path / "a.wav"

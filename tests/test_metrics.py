@@ -40,6 +40,13 @@ def test_undefined_scores_are_nan_and_not_errors():
     assert "nan" not in metrics.describe(short, short, RATE)
 
 
+def test_pesq_survives_minutes_of_short_utterances():
+    """The reference code has room for 50 utterances and crashes the process beyond."""
+    word = torch.cat([speech_like(0.5), torch.zeros(RATE // 2)])
+    real = word.repeat(150)
+    assert metrics.pesq(real, real.clone(), RATE) == pytest.approx(4.644, abs=0.02)
+
+
 def test_unequal_lengths_are_cut_to_the_shorter():
     real = speech_like(1.0)
     assert metrics.mel_l1(real, torch.cat([real, torch.zeros(500)]), RATE) == 0

@@ -18,10 +18,12 @@ from tests.conftest import RATE, speech_like
 from tests.test_audio import bad_files
 from wavegan import UserError, audio, manifest
 from wavegan.data import DataConfig, Segments
+from wavegan.dsp import LogMelConfig
 from wavegan.manifest import Utterance
-from wavegan.prepare import Source, prepare, sources_in
+from wavegan.prepare import Source, prepare, sources_in, write_manifests
 
 ROOT = Path(__file__).parent.parent
+FEATURES = LogMelConfig(sample_rate=RATE, n_fft=512, hop_length=128, n_mels=20)
 
 
 def test_a_messy_folder_becomes_clean_flac(tmp_path):
@@ -81,6 +83,50 @@ def test_killed_preparation_goes_on_and_redoes_nothing(tmp_path):
     assert len(manifest.read(out / "train.jsonl")) == 38
 
 
+def test_another_recording_under_the_same_name_is_converted_again(tmp_path):
+    for name, seconds in (("a", 1.0), ("b", 1.5)):
+        (tmp_path / name).mkdir()
+        audio.write(tmp_path / name / "001.wav", speech_like(seconds), RATE)
+    lengths = [prepare(sources_in(tmp_path / n), tmp_path / "out", RATE).kept[0].num_samples for n in ("a", "b")]
+    assert lengths == [16000, 24000]
+
+
+def test_a_full_disk_is_no_fault_of_the_recordings(tmp_path, monkeypatch):
+    audio.write(tmp_path / "a.wav", speech_like(1.0), RATE)
+    sources = sources_in(tmp_path)
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(audio.soundfile, "write", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        prepare(sources, tmp_path / "out", RATE)
+
+
+def test_odd_names_and_absurd_rates_are_left_out_with_a_reason(tmp_path):
+    (tmp_path / "w").mkdir()
+    audio.write(tmp_path / "w" / "good.wav", speech_like(1.0), RATE)
+    data = bytearray((tmp_path / "w" / "good.wav").read_bytes())
+    data[24:28] = (2_000_000_000).to_bytes(4, "little")
+    (tmp_path / "w" / "absurd.wav").write_bytes(data)
+    audio.write(tmp_path / "w" / "odd.wav", speech_like(1.0, 22257), 22257)
+    with open(os.fsencode(tmp_path / "w") + b"/caf\xe9.wav", "wb") as file:
+        file.write((tmp_path / "w" / "good.wav").read_bytes())
+    report = prepare(sources_in(tmp_path / "w"), tmp_path / "out", RATE)
+    assert {u.id for u in report.kept} == {"good", "odd"}
+    assert {reason.split(":")[0] for _, reason in report.rejected if "UTF-8" in reason}
+    assert any("2000000000 samples a second" in reason for _, reason in report.rejected)
+    assert report.kept[1].num_samples == pytest.approx(16000, abs=2)
+
+
+def test_a_new_split_removes_the_old_one(tmp_path):
+    report = utterances(50)
+    write_manifests(tmp_path, manifest.split(report, 2, 2, held_out_speakers=["s3"]))
+    assert (tmp_path / "held_out.jsonl").exists()
+    write_manifests(tmp_path, manifest.split(report, 2, 2))
+    assert not (tmp_path / "held_out.jsonl").exists()
+
+
 def utterances(count: int) -> list[Utterance]:
     return [
         Utterance(id=f"u{i}", path=Path(f"/x/{i}.wav"), sample_rate=RATE, num_samples=RATE, speaker=f"s{i % 5}")
@@ -105,6 +151,7 @@ def test_splits_are_deterministic_and_disjoint():
     ("options", "expected"),
     [
         ({"num_valid": 40, "num_test": 10}, "50 files can't give 40"),
+        ({"num_valid": -5, "num_test": 2}, "at least 1 for validation"),
         ({"num_valid": 1, "num_test": 1, "by": "colour"}, "'file' or by 'speaker'"),
         ({"num_valid": 1, "num_test": 1, "held_out_speakers": ["carl"]}, "No such speaker: carl. There are: s0"),
         ({"num_valid": 3, "num_test": 2, "by": "speaker"}, "5 speakers"),
@@ -131,6 +178,12 @@ def test_bad_manifests(tmp_path, text, expected):
         manifest.read(tmp_path / "m.jsonl")
 
 
+def test_texts_with_odd_line_ends_come_back(tmp_path):
+    one = utterances(1)[0].model_copy(update={"text": "a\u2028b\x85c"})
+    manifest.write(tmp_path / "m.jsonl", [one])
+    assert manifest.read(tmp_path / "m.jsonl") == [one]
+
+
 def test_manifest_paths_move_with_their_folder(corpus, tmp_path):
     moved = tmp_path / "elsewhere"
     os.rename(corpus, moved)
@@ -141,7 +194,7 @@ def test_manifest_paths_move_with_their_folder(corpus, tmp_path):
 def test_segments_depend_on_seed_step_and_place_only(corpus):
     found = manifest.read(corpus / "train.jsonl")
     config = DataConfig(train=corpus, valid=corpus, segment_length=1024, batch_size=4, gain_db=(-6, 3))
-    one, other = (Segments(found, config, RATE, seed=1) for _ in range(2))
+    one, other = (Segments(found, config, FEATURES, seed=1) for _ in range(2))
     one.batch(3)  # what was drawn before doesn't matter
     assert (one.batch(7).waveform == other.batch(7).waveform).all()
     assert not (one.batch(7).waveform == one.batch(8).waveform).all()
@@ -152,13 +205,21 @@ def test_segments_depend_on_seed_step_and_place_only(corpus):
 def test_segments_of_short_clips_are_padded(corpus):
     found = manifest.read(corpus / "train.jsonl")
     config = DataConfig(train=corpus, valid=corpus, segment_length=32000, batch_size=2)
-    batch = Segments(found, config, RATE, seed=0).batch(0).waveform
+    batch = Segments(found, config, FEATURES, seed=0).batch(0).waveform
     assert batch.shape == (2, 1, 32000) and (batch[..., -100:] == 0).all() and (batch[..., :8000] != 0).any()
 
 
-def test_a_manifest_that_no_longer_fits_its_files(corpus):
+def test_all_unusable_recordings_of_a_manifest_come_in_one_report(corpus):
     found = manifest.read(corpus / "train.jsonl")
-    config = DataConfig(train=corpus, valid=corpus)
-    changed = [found[0].model_copy(update={"num_samples": 5})]
-    with pytest.raises(UserError, match="its manifest says 5"):
-        Segments(changed, config, RATE, seed=0)
+    audio.write(corpus / "silent.flac", np.zeros(4000), RATE)
+    audio.write(corpus / "short.flac", speech_like(0.01), RATE)
+    faults = {
+        "its manifest says 5": {"num_samples": 5},
+        "No such file": {"path": corpus / "gone.flac"},
+        "is silent": {"path": corpus / "silent.flac", "num_samples": 4000},
+        "less than n_fft = 512": {"path": corpus / "short.flac", "num_samples": 160},
+    }
+    changed = [found[0].model_copy(update=change) for change in faults.values()]
+    with pytest.raises(UserError, match="4 of 5 recordings can't be used") as caught:
+        Segments([found[1], *changed], DataConfig(train=corpus, valid=corpus), FEATURES, seed=0)
+    assert all(fault in str(caught.value) for fault in faults)

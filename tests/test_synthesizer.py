@@ -56,6 +56,9 @@ def test_a_mel_gives_frames_times_hop(vocoder):
 
 def test_a_waveform_of_another_rate_is_resampled(vocoder):
     assert len(vocoder.vocode(speech_like(0.5, 44100), sample_rate=44100)) == 8000
+    assert vocoder.vocode(speech_like(0.5)[None]).shape == (1, 8000)
+    with pytest.raises(UserError, match="whole number"):
+        vocoder.vocode(speech_like(0.5), sample_rate=-1)
 
 
 @pytest.mark.parametrize("padding", ["center", "same"])
@@ -140,21 +143,33 @@ def test_bare_mels_that_look_wrong(vocoder):
             vocoder.vocode(wrong)
 
 
+def test_a_predicted_mel_may_dip_below_the_floor(vocoder):
+    mel = vocoder.mel(torch.cat([torch.zeros(2000), speech_like(0.5)]))
+    noisy = mel + 0.05 * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
+    for fine in (mel.half(), noisy):
+        assert np.isfinite(vocoder.vocode(fine)).all()
+
+
 def test_bad_waveforms(vocoder):
     for expected, wrong in {
         "integers": torch.ones(100, dtype=torch.int16),
         "no samples": torch.zeros(0),
         "not finite": torch.full((100,), float("inf")),
+        "complex": torch.ones(100, dtype=torch.complex64),
     }.items():
         with pytest.raises(UserError, match=expected):
             vocoder.vocode(wrong)
 
 
 def test_bad_mel_files(vocoder, tmp_path):
+    np.save(tmp_path / "flat.npy", np.zeros(80, np.float32))
+    with pytest.raises(UserError, match="a mel is .bands, frames."):
+        vocoder.vocode(tmp_path / "flat.npy")
     (tmp_path / "a.npy").write_bytes(b"nonsense")
     np.savez(tmp_path / "b.npz", other=np.zeros(3))
     np.save(tmp_path / "c.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    for name in ("a.npy", "b.npz", "c.npy"):
+    (tmp_path / "d.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:100])
+    for name in ("a.npy", "b.npz", "c.npy", "d.npz"):
         with pytest.raises(UserError, match=f"{name} holds no mel"):
             vocoder.vocode(tmp_path / name)
     with pytest.raises(UserError, match="No such file"):

@@ -166,6 +166,14 @@ def test_muon_makes_singular_values_equal():
         assert values.min() > 0.6 and values.max() < 1.3
 
 
+def test_overrides_of_a_resumed_run_take_effect(recipe_file, tmp_path):
+    start_run(recipe_file, ["trainer.max_steps=1", "trainer.muon_learning_rate=0.02"], tmp_path / "run").train()
+    options = ["trainer.learning_rate=1e-5", "trainer.muon_learning_rate=0.01", "trainer.betas=[0.1, 0.2]"]
+    trainer = resume_run(tmp_path / "run", options)
+    adamw, muon = (optimizer.param_groups[0] for optimizer in trainer.optimizers_g)
+    assert adamw["peak_lr"] == 1e-5 and adamw["betas"] == (0.1, 0.2) and muon["peak_lr"] == 0.01
+
+
 def test_refusals_of_train_and_resume(recipe_file, tmp_path):
     run = tmp_path / "run"
     start_run(recipe_file, ["trainer.max_steps=1"], run).train()
@@ -179,6 +187,12 @@ def test_refusals_of_train_and_resume(recipe_file, tmp_path):
     data = (run / "trainer.pt").read_bytes()
     (run / "trainer.pt").write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match="damaged or cut short"):
+        resume_run(run)
+    (run / "trainer.pt").write_bytes(b"")
+    with pytest.raises(UserError, match="damaged or cut short"):
+        resume_run(run)
+    torch.save([1], run / "trainer.pt")
+    with pytest.raises(UserError, match="it holds a list"):
         resume_run(run)
     with pytest.raises(UserError, match="No such manifest"):
         start_run(recipe_file, ["data.train=nowhere.jsonl"], tmp_path / "other")

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from torch import Tensor
 from wavegan.errors import UserError
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".g722"})
+WRITABLE = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".au"})
+MIN_RATE, MAX_RATE = 1000, 384000
 BLOCK_SECONDS = 60  # resampled at once
 # Kaiser-windowed sinc with a narrow transition: the settings torchaudio documents as librosa's "kaiser_best".
 _RESAMPLE = dict(
@@ -48,8 +51,13 @@ def probe(path: Path | str) -> Probe:
         info = soundfile.info(str(path), verbose=True)
     except soundfile.LibsndfileError as error:
         raise _not_audio(path, error) from None
-    # libsndfile reads a cut-short file without complaint; only its log tells what the header promised.
-    if re.search(r"data : \d+ \(should be \d+\)", info.extra_info) and not _unfinished_header(info.extra_info):
+    if not MIN_RATE <= info.samplerate <= MAX_RATE:
+        raise UserError(f"{path} says it has {info.samplerate} samples a second; {MIN_RATE} to {MAX_RATE} make sense.")
+    # libsndfile reads a cut-short file without complaint; only its log tells what the header promised, and for ogg
+    # and opus nothing does.
+    if re.search(r"(data|SSND|Data Size|Riff size)\s*: \d+ \(should be", info.extra_info) and not _unfinished_header(
+        info.extra_info
+    ):
         raise UserError(f"{path} is cut short: its header promises more samples than it holds. Copy it again.")
     if info.frames <= 0:
         raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
@@ -92,6 +100,8 @@ def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> 
     check_target(path)
     file_format = path.suffix[1:].upper()
     samples = np.clip(np.asarray(waveform, dtype=np.float64), -1.0, 1.0)
+    if not np.isfinite(samples).all():
+        raise UserError(f"Cannot write {path}: the waveform has samples that are not finite (NaN or infinity).")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         # PCM by our own rounding: +1.0 becomes 32767 and never wraps to -32768.
@@ -114,7 +124,7 @@ def check_target(path: Path) -> None:
     Raises:
         UserError: unknown suffix, or a folder that is missing or can't be written.
     """
-    if path.suffix[1:].upper() not in soundfile.available_formats():
+    if path.suffix.lower() not in WRITABLE:
         raise UserError(f"Cannot write {path}: unknown suffix '{path.suffix}'. Use .wav, .flac, .ogg or .mp3.")
     if path.is_dir():
         raise UserError(f"Cannot write {path}: it is a folder. Give a file name.")
@@ -129,17 +139,19 @@ def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
 
     Long signals go in blocks with a margin of the filter's length, to the same result: memory stays flat.
     """
-    if from_rate == to_rate:
+    if from_rate == to_rate or waveform.shape[-1] == 0:
         return waveform
-    divisor = math.gcd(from_rate, to_rate)
-    up, down = to_rate // divisor, from_rate // divisor
+    # The filter bank has a filter for each phase: rates with a large ratio, such as 44101 to 16000, take the nearest
+    # ratio of numbers up to 1000. The pitch moves by less than a millionth, the memory by a factor of a thousand.
+    ratio = Fraction(to_rate, from_rate).limit_denominator(1000)
+    up, down = ratio.numerator, ratio.denominator
     # Blocks start at whole periods of the filter; the margin exceeds its half-width (64 zero crossings / rolloff).
     margin = down * math.ceil(140 * max(1.0, from_rate / to_rate) / down)
     block = down * max(BLOCK_SECONDS * from_rate // down, 1)
     pieces, length = [], waveform.shape[-1]
     for start in range(0, length, block):
         first, stop = max(start - margin, 0), min(start + block, length)
-        piece = torchaudio.functional.resample(waveform[..., first : stop + margin], from_rate, to_rate, **_RESAMPLE)
+        piece = torchaudio.functional.resample(waveform[..., first : stop + margin], down, up, **_RESAMPLE)
         begin = (start - first) // down * up
         count = math.ceil((stop - start) * up / down)
         pieces.append(piece[..., begin : begin + count])
@@ -172,7 +184,7 @@ def _decode(path: Path) -> Tensor:
     except soundfile.LibsndfileError as error:
         raise _not_audio(path, error) from None
     waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if len(waveform) < expected and path.suffix.lower() != ".mp3":  # an MP3 header only estimates its length
+    if len(waveform) < expected * (0.95 if path.suffix.lower() == ".mp3" else 1):  # an MP3 header only estimates
         raise UserError(f"{path} is cut short: {expected} samples promised, {len(waveform)} found. Copy it again.")
     if not len(waveform):
         raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
@@ -210,7 +222,7 @@ def _existing(path: Path | str) -> Path:
     if not path.exists():
         raise UserError(f"No such file: {path}.")
     if not path.is_file():
-        raise UserError(f"{path} is a folder, not a sound file.")
+        raise UserError(f"{path} is {'a folder' if path.is_dir() else 'a device'}, not a sound file.")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is an empty file (0 bytes). Copy it again.")
     return path
@@ -218,7 +230,7 @@ def _existing(path: Path | str) -> Path:
 
 def _unfinished_header(log: str) -> bool:
     """Streams piped from ffmpeg or sox carry a length of 0 or 2**32-1 and are whole all the same."""
-    return bool(re.search(r"data : (0|4294967295|2147483647|42949672\d\d) \(should", log))
+    return bool(re.search(r"(data|Riff size)\s*: (0|4294967295|2147483647|42949672\d\d) \(should", log))
 
 
 def _not_audio(path: Path, error: Exception) -> UserError:

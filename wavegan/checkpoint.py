@@ -146,9 +146,13 @@ def load_trainer(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} can't be resumed: it has no {TRAINER}. Give a run folder of `wavegan train`.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a damaged file; each means the same to the user
-        raise UserError(f"{path} is damaged or cut short ({str(error).splitlines()[0]}).") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is damaged or cut short ({reason}).") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{path} is damaged: it holds a {type(state).__name__}, not the state of a training.")
+    return state
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:

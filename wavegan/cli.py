@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -37,15 +38,25 @@ def vocode(
     from wavegan import audio
     from wavegan.synthesizer import Synthesizer
 
-    pairs = [(source, output)]
-    if source.is_dir():
-        found = audio.find(source)
-        pairs = [(path, (output / path.relative_to(source)).with_suffix(".wav")) for path in found]
     synthesizer = Synthesizer.from_pretrained(model)
-    for path, target in pairs:
-        if source.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-        _vocode_file(synthesizer, path, target)
+    if not source.is_dir():
+        _vocode_file(synthesizer, source, output)
+        return
+    if output.exists() and output.samefile(source):
+        raise UserError(f"{output} is the input itself; its recordings would be lost. Give another folder.")
+    failed, taken = 0, set()
+    for path in audio.find(source):
+        target = (output / path.relative_to(source)).with_suffix(".wav")
+        target = target.with_name(f"{path.name}.wav") if target in taken else target  # a.flac beside a.wav
+        taken.add(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _vocode_file(synthesizer, path, target)
+        except UserError as error:
+            failed += 1
+            print(f"left out: {error}", file=sys.stderr)
+    if failed:
+        raise UserError(f"{failed} recordings of {source} were left out, see above; the others are in {output}.")
 
 
 def _vocode_file(synthesizer, source: Path, output: Path) -> None:  # noqa: ANN001
@@ -53,6 +64,8 @@ def _vocode_file(synthesizer, source: Path, output: Path) -> None:  # noqa: ANN0
     from wavegan.synthesizer import MEL_SUFFIXES
 
     audio.check_target(output)
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UserError(f"{output} is the input itself and would be lost. Give another name.")
     is_mel = source.suffix.lower() in MEL_SUFFIXES
     real = None if is_mel else audio.read(source, synthesizer.sample_rate)[0]
     start = time.perf_counter()

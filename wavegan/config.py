@@ -34,6 +34,13 @@ _Loader.add_implicit_resolver(
 )
 
 
+# A date is a string here: nothing in a recipe is one, and "2024-13-45" would raise inside PyYAML.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+
+
 def parse_scalar(text: str) -> Any:
     """The value of ``text`` as YAML: ``"2e-4"`` -> 0.0002, ``"[1, 2]"`` -> list, ``"null"`` -> None."""
     try:

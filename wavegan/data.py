@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from wavegan import audio
 from wavegan.config import Config
+from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
 from wavegan.manifest import Utterance
 
@@ -33,17 +34,39 @@ class DataConfig(Config):
     batch_size: int = Field(16, ge=1)
     gain_db: tuple[float, float] = (0.0, 0.0)
 
+    @field_validator("gain_db")
+    @classmethod
+    def _check(cls, gain_db: tuple[float, float]) -> tuple[float, float]:
+        if gain_db[0] > gain_db[1]:
+            raise ValueError("should be [lowest, highest]")
+        return gain_db
+
 
 class Segments:
-    """A corpus in memory as 16-bit samples, and random segments of it."""
+    """A corpus in memory as 16-bit samples, and random segments of it.
 
-    def __init__(self, utterances: Sequence[Utterance], config: DataConfig, sample_rate: int, seed: int):
+    Raises:
+        UserError: one report of all recordings that are missing, unreadable, silent, shorter than n_fft, or not what
+            their manifest says.
+    """
+
+    def __init__(self, utterances: Sequence[Utterance], config: DataConfig, features: LogMelConfig, seed: int):
         self.config, self.seed = config, seed
-        self.waveforms = [_load(utterance, sample_rate) for utterance in utterances]
+        self.waveforms, faults = [], []
+        for utterance in utterances:
+            try:
+                self.waveforms.append(_load(utterance, features))
+            except UserError as error:
+                faults.append(str(error))
+        if faults:
+            shown = "\n  ".join(faults[:20] + ([f"and {len(faults) - 20} more"] if len(faults) > 20 else []))
+            raise UserError(
+                f"{len(faults)} of {len(utterances)} recordings can't be used; nothing was trained:\n  {shown}"
+            )
         lengths = np.array([len(w) for w in self.waveforms], dtype=np.float64)
         # A clip is as likely as it is long: each second of the corpus is heard equally often.
         self.cumulative = np.cumsum(lengths / lengths.sum())
-        self.seconds = lengths.sum() / sample_rate
+        self.seconds = lengths.sum() / features.sample_rate
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of a step; on rank r of w processes, its r-th share."""
@@ -67,17 +90,24 @@ class Segments:
         return segment
 
 
-def _load(utterance: Utterance, sample_rate: int) -> Tensor:
+def _load(utterance: Utterance, features: LogMelConfig) -> Tensor:
     """16-bit samples of one recording."""
-    if utterance.sample_rate != sample_rate:
+    if utterance.sample_rate != features.sample_rate:
         raise UserError(
-            f"{utterance.path} is at {utterance.sample_rate} Hz, the recipe wants {sample_rate} Hz. "
+            f"{utterance.path} is at {utterance.sample_rate} Hz, the recipe wants {features.sample_rate} Hz. "
             "Prepare the corpus again at the recipe's sample rate."
         )
     waveform, rate = audio.read(utterance.path)
-    if rate != sample_rate or len(waveform) != utterance.num_samples:
+    if rate != utterance.sample_rate or len(waveform) != utterance.num_samples:
         raise UserError(
             f"{utterance.path} has {len(waveform)} samples at {rate} Hz, its manifest says {utterance.num_samples} "
             f"at {utterance.sample_rate} Hz. Prepare the corpus again."
         )
-    return (waveform * 32768).round().clamp(-32768, 32767).to(torch.int16)
+    if len(waveform) < features.n_fft:
+        raise UserError(
+            f"{utterance.path} has {len(waveform)} samples, less than n_fft = {features.n_fft}. Leave it out."
+        )
+    samples = (waveform * 32768).round().clamp(-32768, 32767).to(torch.int16)
+    if not bool(samples.any()):
+        raise UserError(f"{utterance.path} is silent. Leave it out.")
+    return samples

@@ -61,6 +61,8 @@ class LogMelConfig(Config):
                 raise ValueError(f"{name} must have n_mels = {self.n_mels} values, got {len(values)}")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together")
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError("std must be above 0 in every band")
         return self
 
     @property
@@ -146,6 +148,11 @@ class InverseSTFT(nn.Module):
         waveform = self._overlap_add(frames)[:, self.trim : self.trim + length]
         envelope = self._overlap_add(self.window_square.expand(1, real.shape[-1], -1))
         return (waveform / envelope[:, self.trim : self.trim + length]).unsqueeze(1)
+
+    def smallest_envelope(self, frames: int = 8) -> float:
+        """What the quietest sample is divided by; near 0, the ends of the waveform would explode."""
+        envelope = self._overlap_add(self.window_square.expand(1, frames, -1))
+        return float(envelope[0, self.trim : self.trim + frames * self.hop_length].min())
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """(B, F, overlap * hop) -> (B, (F + overlap - 1) * hop), by summing `overlap` shifted copies."""

@@ -6,8 +6,10 @@ import html
 import json
 import os
 import time
+import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +52,7 @@ def evaluate(models: Sequence[str], manifest_path: Path, output: Path, limit: in
             bar.update(i)
     means = {name: _means(rows) for name, rows in scores.items()}
     result = {"manifest": str(manifest_path), "means": means, "clips": scores}
-    write_atomically(output / "metrics.json", json.dumps(result, indent=1).encode())
+    write_atomically(output / "metrics.json", json.dumps(_finite(result), indent=1).encode())
     write_atomically(output / "index.html", _page(utterances, scores, means).encode())
     return f"{_table(means)}\n\nListen: {output / 'index.html'}"
 
@@ -62,7 +64,7 @@ def _name(model: str) -> str:
 def _score(utterance: Utterance, synthesizers: dict[str, Synthesizer], output: Path) -> dict[str, dict[str, float]]:
     """Copy one recording with each model, write the copies, and score them."""
     real = audio.read(utterance.path, RATE)[0]
-    file = Path(utterance.id.replace("/", "-") + ".wav")
+    file = _file(utterance)
     rows = {ORIGINAL: {"dnsmos": metrics.dnsmos(real, RATE)}}
     _write(output / ORIGINAL / file, real, RATE)
     for name, synthesizer in synthesizers.items():
@@ -75,6 +77,20 @@ def _score(utterance: Utterance, synthesizers: dict[str, Synthesizer], output: P
         row = metrics.copy_quality(real, fake, RATE) | {"dnsmos": metrics.dnsmos(fake, RATE)}
         rows[name] = row | {"times_real_time": utterance.seconds / elapsed}
     return rows
+
+
+def _file(utterance: Utterance) -> Path:
+    """Nested as the ids are, so that no two share a file."""
+    return Path(*(part for part in Path(f"{utterance.id}.wav").parts if part not in ("/", "..")))
+
+
+def _finite(value: Any) -> Any:
+    """NaN is no JSON: an undefined score is null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _write(path: Path, waveform: torch.Tensor, sample_rate: int) -> None:
@@ -121,7 +137,7 @@ def _page(
     for i, utterance in enumerate(utterances):
         cells = []
         for name in scores:
-            file = f"{name}/{utterance.id.replace('/', '-')}.wav"
+            file = urllib.parse.quote(f"{name}/{_file(utterance)}")
             shown = ", ".join(f"{k} {v:.2f}" for k, v in scores[name][i].items() if k in ("pesq", "dnsmos"))
             cells.append(f'<td><audio controls preload="none" src="{html.escape(file)}"></audio><br>{shown}</td>')
         rows.append(f"<tr><th>{html.escape(utterance.id)}</th>{''.join(cells)}</tr>")

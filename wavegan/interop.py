@@ -32,7 +32,9 @@ def import_hifigan(source: Path, output: Path, weights: Path | None = None) -> N
     features = config.parse(LogMelConfig, hifigan_features(settings), f"{source}/config.json")
     keys = ("upsample_rates", "upsample_kernel_sizes", "upsample_initial_channel")
     keys += ("resblock_kernel_sizes", "resblock_dilation_sizes")
-    fields = {key: settings[key] for key in keys if key in settings} | {"resblock": int(settings.get("resblock", 1))}
+    fields = {key: settings[key] for key in keys if key in settings} | {
+        "resblock": {"1": 1, "2": 2}.get(block := settings.get("resblock", 1), block)
+    }
     generator_config = config.parse(HiFiGANConfig, fields, f"{source}/config.json")
     if problem := generator_config.check(features):
         raise UserError(f"{source}/config.json: {problem}.")
@@ -73,17 +75,16 @@ def fold_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         "weight_v": "weight_g",
         "parametrizations.weight.original1": "parametrizations.weight.original0",
     }
-    directions = {v: g for v, g in spellings.items()}
     for name, tensor in tensors.items():
-        v = next((v for v in directions if name.endswith(f".{v}")), None)
+        v = next((v for v in spellings if name.endswith(f".{v}")), None)
         if v is None:
-            if not any(name.endswith(f".{g}") for g in directions.values()):
+            if not any(name.endswith(f".{g}") for g in spellings.values()):
                 folded[name] = tensor
             continue
         stem = name.removesuffix(v)
-        g = tensors.get(stem + directions[v])
+        g = tensors.get(stem + spellings[v])
         if g is None:
-            raise UserError(f"The weights hold {name} but not {stem}{directions[v]}: not a weight-normed generator.")
+            raise UserError(f"The weights hold {name} but not {stem}{spellings[v]}: not a weight-normed generator.")
         norm = tensor.flatten(1).norm(dim=1).view(-1, *[1] * (tensor.dim() - 1))
         folded[f"{stem}weight"] = g.view_as(norm) * tensor / norm
     return folded

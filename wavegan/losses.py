@@ -57,7 +57,8 @@ ADVERSARIAL = {
 def feature_matching(real: Outputs, fake: Outputs) -> Tensor:
     """Mean absolute difference of the hidden feature maps, averaged over layers and discriminators.
 
-    Kumar 2019, arXiv 1910.06711, equation 4. The last map is the logits, which the adversarial loss already drives.
+    Kumar 2019, arXiv 1910.06711, section 2.3 (a sum there). The last map is the logits, which the adversarial loss
+    already drives.
     """
     terms = [
         (f - r.detach()).abs().mean()
@@ -114,7 +115,12 @@ def complex_l1(real: Tensor, fake: Tensor) -> Tensor:
 
 
 class Weights(Config):
-    """Weight of each named term in the generator's loss; 0 leaves it out. Defaults: HiFi-GAN's."""
+    """Weight of each named term in the generator's loss; 0 leaves it out.
+
+    Adversarial and feature-matching terms are means over the ensemble and its maps, so that a weight means the same
+    for any set of discriminators. HiFi-GAN sums them: with its 8 discriminators and their 46 hidden maps, its
+    balance is here adversarial 8, feature_matching 92 (2 x 46), mel 45.
+    """
 
     adversarial: float = Field(1.0, ge=0)
     feature_matching: float = Field(2.0, ge=0)
@@ -137,18 +143,18 @@ class ObjectiveConfig(Config):
 
     adversarial: Literal["least_squares", "hinge", "relativistic"] = "least_squares"
     weights: Weights = Weights()
-    mel_resolutions: list[tuple[int, int, int]] = [
-        (256, 64, 40),
-        (512, 128, 80),
-        (1024, 256, 80),
-        (2048, 512, 160),
-    ]
+    mel_resolutions: list[tuple[int, int, int]] = Field(
+        [(256, 64, 40), (512, 128, 80), (1024, 256, 80), (2048, 512, 160)], min_length=1
+    )
     reconstruction_scale: float = Field(1.0, gt=0)
 
     @model_validator(mode="after")
     def _check(self) -> ObjectiveConfig:
         if not any(getattr(self.weights, name) for name in RECONSTRUCTION):
-            raise ValueError("objective.weights: at least one reconstruction term must have a weight above 0")
+            raise ValueError("weights: at least one reconstruction term must have a weight above 0")
+        for n_fft, hop_length, n_mels in self.mel_resolutions:
+            if not (n_mels >= 1 and 1 <= hop_length <= n_fft):
+                raise ValueError(f"mel_resolutions: [{n_fft}, {hop_length}, {n_mels}] should be [n_fft, hop, n_mels]")
         return self
 
 
@@ -188,7 +194,7 @@ class Objective(nn.Module):
 
         ``spectrum``: the complex spectrum that a spectral generator made ``fake`` from. Log-amplitude and phase
         are then compared on it, not on the re-analysed waveform, as APNet does: their gradient reaches each bin
-    directly.
+        directly.
         """
         terms = self.reconstruction(real, fake, spectrum)
         if real_out is None or fake_out is None:

@@ -30,7 +30,7 @@ class Utterance(Config):
 
 
 def read(path: Path | str) -> list[Utterance]:
-    """Read a manifest; paths come back absolute.
+    """Read a manifest; relative paths come back below its folder.
 
     Raises:
         UserError: the file is missing or empty, a line is not an utterance, or two share an id.
@@ -38,8 +38,12 @@ def read(path: Path | str) -> list[Utterance]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"No such manifest: {path}. Prepare the corpus first (see recipes/README.md).")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines() would split inside of texts
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no manifest: it is not text.") from None
     utterances = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -59,13 +63,15 @@ def read(path: Path | str) -> list[Utterance]:
 
 
 def write(path: Path | str, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest, whole or not at all, with paths relative to its folder where they lie below it."""
+    """Write a manifest, whole or not at all; paths below its folder become relative to it, others absolute."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for utterance in utterances:
         if utterance.path.is_relative_to(path.parent):
             utterance = utterance.model_copy(update={"path": utterance.path.relative_to(path.parent)})
+        else:
+            utterance = utterance.model_copy(update={"path": utterance.path.absolute()})
         lines.append(json.dumps(utterance.model_dump(mode="json", exclude_none=True), ensure_ascii=False))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
@@ -81,13 +87,15 @@ def split(
 ) -> dict[str, list[Utterance]]:
     """Deterministic train / valid / test split.
 
-    The order is that of a hash of the id (or speaker), so it depends neither on the machine nor on which other
-    files there are. ``by="speaker"`` counts speakers instead of files. Utterances of ``held_out_speakers`` go
+    The order is that of a hash of the id (or speaker), so it doesn't depend on the machine or on the order of the
+    files. ``by="speaker"`` counts speakers instead of files. Utterances of ``held_out_speakers`` go
     into a fourth list, "held_out", and nowhere else.
 
     Raises:
         UserError: nothing would be left to train on, or a held-out speaker isn't there.
     """
+    if min(num_valid, num_test) < 1:
+        raise UserError(f"A split needs at least 1 for validation and 1 for test, got {num_valid} and {num_test}.")
     if by not in ("file", "speaker"):
         raise UserError(f"A split goes by 'file' or by 'speaker', got '{by}'.")
     held_out = set(held_out_speakers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -49,14 +50,14 @@ class Report:
         for reason, paths in sorted(reasons.items()):
             shown = ", ".join(p.name for p in paths[:4]) + (", ..." if len(paths) > 4 else "")
             lines.append(f"  left out {len(paths)}: {reason} ({shown})")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 def sources_in(folder: Path) -> list[Source]:
     """Every sound file below ``folder``; the id is its path, the suffix kept only where it tells two files apart."""
     paths = audio.find(folder)
     stems = [p.relative_to(folder).with_suffix("").as_posix() for p in paths]
-    twins = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
+    twins = {stem for stem, count in Counter(stems).items() if count > 1}
     ids = [f"{s}{p.suffix}" if s in twins else s for s, p in zip(stems, paths, strict=True)]
     return [Source(path, id) for path, id in zip(paths, ids, strict=True)]
 
@@ -70,6 +71,8 @@ def prepare(
 ) -> Report:
     """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped.
 
+    A converted file carries the modification time of its source; where the two differ it is made again.
+
     Raises:
         UserError: two sources share an id, ``output`` was prepared otherwise, or nothing usable is left.
     """
@@ -77,9 +80,14 @@ def prepare(
     for source in sources:
         if first.setdefault(source.id, source) is not source:
             raise UserError(f"{first[source.id].path} and {source.path} have the same id '{source.id}'.")
+    if not audio.MIN_RATE <= sample_rate <= audio.MAX_RATE:
+        raise UserError(f"A sample rate lies between {audio.MIN_RATE} and {audio.MAX_RATE} Hz, got {sample_rate}.")
+    if num_workers is not None and num_workers < 1:
+        raise UserError(f"The number of workers must be at least 1, got {num_workers}.")
     output.mkdir(parents=True, exist_ok=True)
     _same_settings(output / "settings.json", {"sample_rate": sample_rate, "min_seconds": min_seconds})
     outcomes: dict[str, Utterance | str] = {}
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the pool is the parallelism
     pool = ThreadPoolExecutor(num_workers or os.cpu_count())
     try:
@@ -92,45 +100,64 @@ def prepare(
                 bar.update(len(outcomes))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(threads)
     kept = [o for s in sources if isinstance(o := outcomes[s.id], Utterance)]
     rejected = [(s.path, o) for s in sources if isinstance(o := outcomes[s.id], str)]
     report = Report(kept, rejected)
-    (output / "report.txt").write_text(f"{report}\n" + "".join(f"{p}: {r}\n" for p, r in rejected), encoding="utf-8")
+    listed = "".join(f"{path}: {reason}\n" for path, reason in rejected)
+    (output / "report.txt").write_text(printable(f"{report}\n{listed}"), encoding="utf-8")
     if not kept:
         raise UserError(f"None of {len(sources)} recordings can be used:\n{report}")
     return report
 
 
+def printable(text: str) -> str:
+    """``text`` with bytes of file names that are no UTF-8 spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> None:
-    """Write ``output/NAME.jsonl`` for each part of a split."""
+    """Write ``output/NAME.jsonl`` for each part of a split, and remove what an earlier split left."""
+    for path in output.glob("*.jsonl"):
+        if path.stem not in parts:
+            path.unlink()
     for name, utterances in parts.items():
         manifest.write(output / f"{name}.jsonl", utterances)
 
 
 def _convert(source: Source, folder: Path, sample_rate: int, min_seconds: float) -> Utterance | str:
     """The utterance, or why there is none. A finished file from an earlier run is taken as it is."""
-    target = folder / f"{source.id}.flac"
+    target, waveform = folder / f"{source.id}.flac", None
     try:
-        if target.exists():
+        source.id.encode()
+        modified = source.path.stat().st_mtime_ns
+        if target.exists() and target.stat().st_mtime_ns == modified:
             num_samples = audio.probe(target).num_samples
         else:
             waveform, _ = audio.read(source.path, sample_rate)
-            if len(waveform) < min_seconds * sample_rate:
+            num_samples = len(waveform)
+            if num_samples < min_seconds * sample_rate:
                 return f"shorter than {min_seconds:g} s"
             if waveform.abs().max() < SILENCE:
                 return "silent (nothing above -60 dB)"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            audio.write(target, waveform, sample_rate)
-            num_samples = len(waveform)
-    except UserError as error:
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8: rename it"
+    except FileNotFoundError:
+        return "it is missing"
+    except (UserError, OSError, RuntimeError, MemoryError) as error:
         return str(error)
+    if waveform is not None:  # outside the try: a full disk is no fault of the recording
+        target.parent.mkdir(parents=True, exist_ok=True)
+        audio.write(target, waveform, sample_rate)
+        os.utime(target, ns=(modified, modified))
     extra = {"speaker": source.speaker, "label": source.label, "text": source.text}
     return Utterance(id=source.id, path=target, sample_rate=sample_rate, num_samples=num_samples, **extra)
 
 
 def _same_settings(path: Path, settings: dict) -> None:
     """Files from different settings must not mix in one folder."""
-    if path.exists() and (found := json.loads(path.read_text())) != settings:
-        raise UserError(f"{path.parent} was prepared with {found}, now {settings}. Choose another output folder.")
-    path.write_text(json.dumps(settings))
+    text = json.dumps(settings)
+    if not path.exists():
+        path.write_text(text)
+    elif (found := path.read_text()) != text:
+        raise UserError(f"{path.parent} was prepared with {found}, now {text}. Choose another output folder.")

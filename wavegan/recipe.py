@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,14 +16,17 @@ from wavegan.generators import GeneratorConfig
 from wavegan.losses import ObjectiveConfig
 from wavegan.tasks import TaskConfig
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
 
 class TrainerConfig(Config):
     """How long, how fast, how often. Intervals count steps; a step is one batch.
 
     ``adversarial_start``: the share of ``max_steps`` trained on reconstruction alone, before the discriminators
-    join. ``alternate``: from then on, even steps train the discriminators and odd ones the generator, instead of
-    both on every batch. ``muon_learning_rate``: train the generator's matrices with Muon at this rate, the rest
-    with AdamW. ``final_learning_rate``: where the cosine ends, as a share of the peak.
+    join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``alternate``: from then on, even steps
+    train the discriminators and odd ones the generator, instead of both on every batch. ``muon_learning_rate``:
+    train the generator's matrices with Muon at this rate, the rest with AdamW. ``final_learning_rate``: where the
+    cosine ends, as a share of the peak.
     """
 
     max_steps: int = Field(ge=1)
@@ -31,7 +34,7 @@ class TrainerConfig(Config):
     learning_rate: float = Field(2e-4, gt=0)
     muon_learning_rate: float | None = Field(None, gt=0)
     discriminator_learning_rate: float | None = Field(None, gt=0)
-    betas: tuple[float, float] = (0.8, 0.99)
+    betas: tuple[Beta, Beta] = (0.8, 0.99)
     weight_decay: float = Field(0.01, ge=0)
     warmup_steps: int = Field(0, ge=0)
     final_learning_rate: float = Field(0.05, ge=0, le=1)

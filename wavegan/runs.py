@@ -11,6 +11,7 @@ import torch
 from wavegan import checkpoint, config
 from wavegan.errors import UserError
 from wavegan.recipe import Recipe, load_recipe
+from wavegan.synthesizer import find_checkpoint
 from wavegan.trainer import Trainer
 
 
@@ -44,7 +45,7 @@ def resume_run(folder: Path, overrides: Sequence[str] = ()) -> Trainer:
 
 def pack(run: Path, output: Path, half: bool = False) -> int:
     """Copy ``config.json`` and the generator's weights to ``output``; returns the size in bytes."""
-    generator, contents = checkpoint.load_generator(run)
+    generator, contents = checkpoint.load_generator(find_checkpoint(run))
     if output.exists() and any(output.iterdir()) and not (output / checkpoint.CONFIG).exists():
         raise UserError(f"{output} is not empty and not a checkpoint. Choose another folder.")
     checkpoint.save_generator(output, generator, contents, torch.float16 if half else torch.float32)

@@ -81,8 +81,8 @@ class Synthesizer:
         """Mel to speech, or a recording to its mel and back to speech.
 
         Args:
-            source: a path (sound file, or .npz / .npy with a mel); an array: waveform (T,) or (B, 1, T), log-mel
-                (M, F) or (B, M, F); or a list of these, of any lengths.
+            source: a path (sound file, or .npz / .npy with a mel); an array: waveform (T,), (1, T) or (B, 1, T),
+                log-mel (M, F) or (B, M, F); or a list of these, of any lengths.
             sample_rate: of a waveform given as an array, if it isn't the model's; it is resampled.
             features: the contract that a given mel was made with, compared with the model's.
 
@@ -106,9 +106,13 @@ class Synthesizer:
             else:
                 source, sample_rate = audio.read(source, self.sample_rate)[0], None
         array = torch.as_tensor(source)
-        if array.dim() == 1 or (array.dim() == 3 and array.shape[1] == 1 and self.features.n_mels > 1):
+        if name.endswith(MEL_SUFFIXES) and array.dim() < 2:
+            raise UserError(f"{name} holds an array of shape {tuple(array.shape)}; a mel is (bands, frames).")
+        if array.dim() == 1 or (array.dim() in (2, 3) and array.shape[-2] == 1 and self.features.n_mels > 1):
             waveform = self._check_waveform(array)
-            return self._copy(audio.resample(waveform, sample_rate or self.sample_rate, self.sample_rate))
+            if sample_rate is not None and (sample_rate != int(sample_rate) or sample_rate < 1):
+                raise UserError(f"sample_rate should be a whole number of samples a second, got {sample_rate}.")
+            return self._copy(audio.resample(waveform, int(sample_rate or self.sample_rate), self.sample_rate))
         if features is not None:
             contract.refuse_difference(self.features, features)
         if array.dim() == 2 and array.shape[0] <= 8 < 1000 < array.shape[1] and self.features.n_mels > 8:
@@ -155,6 +159,8 @@ class Synthesizer:
     @staticmethod
     def _check_waveform(waveform: Tensor) -> Tensor:
         """(T,) or (B, 1, T) -> float32 (T,) or (B, T)."""
+        if waveform.is_complex():
+            raise UserError("The waveform is complex; give its real samples.")
         if not waveform.is_floating_point():
             raise UserError("The waveform holds integers; divide it by its full scale (32768 for 16 bits) first.")
         waveform = waveform.squeeze(1) if waveform.dim() == 3 else waveform

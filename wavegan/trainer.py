@@ -19,7 +19,7 @@ from wavegan.data import Batch, Segments
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
 from wavegan.losses import Objective
-from wavegan.optim import build_optimizers
+from wavegan.optim import build_optimizers, load_optimizer
 from wavegan.progress import Bar
 from wavegan.recipe import Recipe
 from wavegan.tracker import Tracker
@@ -33,7 +33,10 @@ class Trainer:
         self.recipe, self.folder, self.features = recipe, folder, recipe.task.features
         if int(os.environ.get("WORLD_SIZE", 1)) > 1:
             raise UserError("Training runs in one process so far: start it without torchrun.")
-        self.fabric = Fabric(accelerator=c.accelerator, devices=1, precision=c.precision)
+        try:
+            self.fabric = Fabric(accelerator=c.accelerator, devices=1, precision=c.precision)
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"trainer.accelerator '{c.accelerator}' can't be used here: {error}") from None
         self.device = self.fabric.device
         torch.manual_seed(c.seed)
         generator, discriminators = (
@@ -51,12 +54,13 @@ class Trainer:
             self.discriminators, self.optimizers_d = self._setup(discriminators, rate)
             self.discriminators.mark_forward_method("compare")
         self.step = 0
+        self._saved_step = -1
         self.logs: dict[str, Tensor] = {}  # the latest value of each term: players that alternate are both seen
         if resume:
             self._load(checkpoint.load_trainer(folder))
         train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
-        self.segments = Segments(train, recipe.data, self.features.sample_rate, c.seed)
-        self.valid = Segments(valid, recipe.data, self.features.sample_rate, c.seed)
+        self.segments = Segments(train, recipe.data, self.features, c.seed)
+        self.valid = Segments(valid, recipe.data, self.features, c.seed)
         self.valid_names = [u.id for u in valid]
         self.tracker = Tracker(folder, self.step)
 
@@ -88,10 +92,12 @@ class Trainer:
                     last = self.step == c.max_steps
                     if self.step % c.log_interval == 0 or last:
                         bar.update(self.step, self._log())
+                    if self.step % c.checkpoint_interval == 0 or last:
+                        self.save()  # before the validation: nothing is lost if that fails
                     if self.step % c.valid_interval == 0 or last:
                         self.validate()
-                    if self.step % c.checkpoint_interval == 0 or last or self._stop_signal:
-                        self.save()
+                if self._stop_signal and self._saved_step != self.step:
+                    self.save()
         finally:
             self.tracker.close()
             for number, handler in handlers.items():
@@ -143,8 +149,9 @@ class Trainer:
             optimizer.step()
 
     def _diverged(self, reason: str) -> None:
+        kept = f"The last checkpoint in {self.folder} is untouched" if self._saved_step >= 0 else "Nothing is saved yet"
         raise UserError(
-            f"Stopped at step {self.step}: {reason}. The last checkpoint in {self.folder} is untouched; "
+            f"Stopped at step {self.step}: {reason}. {kept}; "
             "try a lower trainer.learning_rate, or look for broken recordings."
         )
 
@@ -208,7 +215,6 @@ class Trainer:
         if self.discriminators is not None:
             state["discriminators"] = self.discriminators.state_dict()
             state["optimizers_d"] = [optimizer.state_dict() for optimizer in self.optimizers_d]
-        checkpoint.save_trainer(self.folder, state)
         contents = checkpoint.CheckpointConfig(
             format_version=checkpoint.FORMAT_VERSION,
             wavegan_version=__version__,
@@ -219,6 +225,8 @@ class Trainer:
             recipe=self.recipe.model_dump(mode="json", exclude_none=True),
         )
         checkpoint.save_generator(self.folder, self.ema, contents)
+        checkpoint.save_trainer(self.folder, state)  # last: a folder with it is complete
+        self._saved_step = self.step
 
     def _load(self, state: dict[str, Any]) -> None:
         parts = {"generator": self.generator, "ema": self.ema}
@@ -229,11 +237,14 @@ class Trainer:
                 part.load_state_dict(state[name])
             for name, optimizers in (("optimizers_g", self.optimizers_g), ("optimizers_d", self.optimizers_d)):
                 for optimizer, saved in zip(optimizers, state.get(name, []), strict=True):
-                    optimizer.load_state_dict(saved)
+                    load_optimizer(optimizer, saved)
+            self._saved_step = int(state["step"])
             self.step, self.logs = int(state["step"]), state.get("logs", {})
-        except (KeyError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{self.folder / checkpoint.TRAINER} does not fit the recipe: {reason}") from None
 
     def _on_signal(self, number: int, frame: Any) -> None:
+        if self._stop_signal:  # the second time: at once, with what was saved
+            raise KeyboardInterrupt
         self._stop_signal = number

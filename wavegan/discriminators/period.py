@@ -6,7 +6,7 @@ The published Conv2d with (k, 1) kernels never mixes the columns of a period, so
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class PeriodConfig(Config):
     """One sub-discriminator a period. The defaults are the published width; light: [16, 32, 64, 128, 128]."""
 
     name: Literal["period"] = "period"
-    periods: list[int] = Field([2, 3, 5, 7, 11], min_length=1)
+    periods: list[Annotated[int, Field(ge=1)]] = Field([2, 3, 5, 7, 11], min_length=1)
     channels: list[int] = Field([32, 128, 512, 1024, 1024], min_length=1)
 
     def build(self) -> list[nn.Module]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +23,14 @@ class ScaleConfig(Config):
     name: Literal["scale"] = "scale"
     scales: int = Field(3, ge=1)
     channels: list[int] = Field([128, 128, 256, 512, 1024, 1024, 1024], min_length=7, max_length=7)
+
+    @field_validator("channels")
+    @classmethod
+    def _check(cls, channels: list[int]) -> list[int]:
+        for c_in, c_out, groups in zip([1, *channels], channels, GROUPS, strict=False):
+            if c_out < 1 or c_in % min(groups, c_in) or c_out % min(groups, c_in):
+                raise ValueError(f"{c_in} -> {c_out} channels can't be split into {groups} groups; use multiples of 16")
+        return channels
 
     def build(self) -> list[nn.Module]:
         return [ScaleDiscriminator(i, self.channels) for i in range(self.scales)]

@@ -41,6 +41,8 @@ class HiFiGANConfig(Config):
                 raise ValueError(f"upsample kernel {kernel_size} must exceed its rate {rate} by an even number")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes must have the same length")
+        if any(k % 2 == 0 for k in self.resblock_kernel_sizes):
+            raise ValueError(f"resblock_kernel_sizes must be odd, got {self.resblock_kernel_sizes}")
         if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
             raise ValueError(f"upsample_initial_channel must be divisible by 2 ** {len(self.upsample_rates)}")
         return self
@@ -58,7 +60,10 @@ class HiFiGANConfig(Config):
 
 
 class HiFiGAN(nn.Module):
-    """Log-mel (B, M, F) -> waveform (B, 1, T)."""
+    """Log-mel (B, M, F) -> waveform (B, 1, T).
+
+    Weights begin as PyTorch makes them: the N(0, 0.01) of the published code never reaches its weight-normed layers.
+    """
 
     def __init__(self, config: HiFiGANConfig, features: LogMelConfig):
         super().__init__()
@@ -78,7 +83,6 @@ class HiFiGAN(nn.Module):
             for width in channels[1:]
         )
         self.conv_post = weight_norm(nn.Conv1d(channels[-1], 1, 7, padding=3))
-        self.apply(_initialise)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         x = self.conv_pre(x)
@@ -133,10 +137,3 @@ class ResBlock2(nn.Module):
 def _conv(channels: int, kernel_size: int, dilation: int) -> nn.Module:
     padding = same_padding(kernel_size, dilation)
     return weight_norm(nn.Conv1d(channels, channels, kernel_size, dilation=dilation, padding=padding))
-
-
-@torch.no_grad()
-def _initialise(module: nn.Module) -> None:
-    """N(0, 0.01) in all but conv_pre is the published choice; assigning keeps weight norm's g in step."""
-    if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
-        module.weight = torch.randn_like(module.weight) * 0.01

@@ -36,6 +36,9 @@ class SpectralConfig(Config):
         """Why this generator can't read these features, or None."""
         if self.kernel_size % 2 == 0:
             return f"generator.kernel_size must be odd, got {self.kernel_size}"
+        istft = InverseSTFT(features.n_fft, features.hop_length, features.win_length, features.padding)
+        if not istft.smallest_envelope() > 0.05:
+            return f"hop_length {features.hop_length} is too long for a window of {features.window_length}: use a third"
         return None
 
     def build(self, features: LogMelConfig) -> SpectralGenerator:
