@@ -25,10 +25,7 @@ MIN_RATE, MAX_RATE = 1000, 384000
 BLOCK_SECONDS = 60  # resampled at once
 # Kaiser-windowed sinc with a narrow transition: the settings torchaudio documents as librosa's "kaiser_best".
 _RESAMPLE = dict(
-    resampling_method="sinc_interp_kaiser",
-    lowpass_filter_width=64,
-    rolloff=0.9475937167399596,
-    beta=14.769656459379492,
+    resampling_method="sinc_interp_kaiser", lowpass_filter_width=64, rolloff=0.9475937167399596, beta=14.769656459379492
 )
 
 
@@ -105,12 +102,7 @@ def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> 
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         # PCM by our own rounding: +1.0 becomes 32767 and never wraps to -32768.
-        soundfile.write(
-            str(partial),
-            np.round(samples * 32767).astype(np.int16),
-            sample_rate,
-            format=file_format,
-        )
+        soundfile.write(str(partial), np.round(samples * 32767).astype(np.int16), sample_rate, format=file_format)
         os.replace(partial, path)
     except (OSError, soundfile.LibsndfileError) as error:
         raise UserError(f"Cannot write {path}: {_reason(error)} Choose a place that can be written.") from None
@@ -194,22 +186,7 @@ def _decode(path: Path) -> Tensor:
 def _decode_with_ffmpeg(path: Path) -> Tensor:
     if shutil.which("ffmpeg") is None:
         raise UserError(f"{path} is G.722, which needs ffmpeg: install it (apt-get install ffmpeg) and try again.")
-    command = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-f",
-        "g722",
-        "-i",
-        str(path),
-        "-f",
-        "s16le",
-        "-ac",
-        "1",
-        "-ar",
-        "16000",
-        "-",
-    ]
+    command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-ar", "16000", "-"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
     if done.returncode or not done.stdout:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["it holds no samples"]

@@ -46,10 +46,7 @@ def upgrade(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def save_generator(
-    folder: Path,
-    generator: nn.Module,
-    contents: CheckpointConfig,
-    dtype: torch.dtype = torch.float32,
+    folder: Path, generator: nn.Module, contents: CheckpointConfig, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write ``config.json`` and ``generator.safetensors``, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)

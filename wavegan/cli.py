@@ -97,8 +97,7 @@ def mel(
 @app.command()
 def train(
     arguments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="Recipe, dotted overrides."),
+        list[str] | None, typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="Recipe, dotted overrides.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder (default: runs/RECIPE/DATE-SEED).")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run where it stopped.")] = None,

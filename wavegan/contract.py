@@ -22,20 +22,8 @@ from wavegan.errors import UserError
 
 # What the field's packages write, as far as it shows in a contract (sample rate and sizes differ by model).
 CONVENTIONS = {
-    "hifigan": {
-        "mel_scale": "slaney",
-        "mel_norm": "slaney",
-        "padding": "same",
-        "log": "ln",
-        "floor": 1e-5,
-    },
-    "vocos": {
-        "mel_scale": "htk",
-        "mel_norm": "none",
-        "padding": "center",
-        "log": "ln",
-        "floor": 1e-7,
-    },
+    "hifigan": {"mel_scale": "slaney", "mel_norm": "slaney", "padding": "same", "log": "ln", "floor": 1e-5},
+    "vocos": {"mel_scale": "htk", "mel_norm": "none", "padding": "center", "log": "ln", "floor": 1e-7},
     "parallel_wavegan": {
         "mel_scale": "slaney",
         "mel_norm": "slaney",
@@ -46,10 +34,7 @@ CONVENTIONS = {
 }
 # Where silence lies in a mel that some floor has clamped: the value gives the convention away.
 SLACK = 1.0  # a mel that a network predicted, or stored as 16-bit floats, dips a little below the floor
-FLOORS = {
-    -11.5129: "natural log, floor 1e-5 (HiFi-GAN)",
-    -16.1181: "natural log, floor 1e-7 (Vocos)",
-}
+FLOORS = {-11.5129: "natural log, floor 1e-5 (HiFi-GAN)", -16.1181: "natural log, floor 1e-7 (Vocos)"}
 FLOORS |= {-10.0: "log10, floor 1e-10 (ParallelWaveGAN)", -5.0: "log10, floor 1e-5"}
 
 
@@ -120,11 +105,7 @@ def save_mel(path: Path, mel: Tensor, features: LogMelConfig) -> None:
     if not path.parent.is_dir():
         raise UserError(f"Cannot write {path}: there is no folder {path.parent}. Make it first.")
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        mel=np.asarray(mel, np.float32),
-        features=json.dumps(features.model_dump(exclude_none=True)),
-    )
+    np.savez(buffer, mel=np.asarray(mel, np.float32), features=json.dumps(features.model_dump(exclude_none=True)))
     write_atomically(path, buffer.getbuffer())
 
 

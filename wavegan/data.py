@@ -77,10 +77,7 @@ class Segments:
     def segment(self, step: int, i: int) -> Tensor:
         """Segment i of a step, (1, T): utterance, place and gain depend on (seed, step, i) alone."""
         random = np.random.default_rng((self.seed, step, i))
-        index = min(
-            int(np.searchsorted(self.cumulative, random.random(), side="right")),
-            len(self.waveforms) - 1,
-        )
+        index = min(int(np.searchsorted(self.cumulative, random.random(), side="right")), len(self.waveforms) - 1)
         waveform, length = self.waveforms[index], self.config.segment_length
         start = int(random.integers(max(len(waveform) - length, 0) + 1))
         gain = 10 ** (random.uniform(*self.config.gain_db) / 20) / 32768

@@ -81,10 +81,7 @@ class LogMelConfig(Config):
     def diff(self, other: LogMelConfig) -> dict[str, tuple]:
         """The fields in which two contracts differ: {name: (ours, theirs)}."""
         fields = {**{name: name for name in LogMelConfig.model_fields}}
-        fields |= {
-            "win_length": "window_length",
-            "fmax": "upper_frequency",
-        }  # None and its meaning are the same
+        fields |= {"win_length": "window_length", "fmax": "upper_frequency"}  # None and its meaning are the same
         pairs = {name: (getattr(self, attr), getattr(other, attr)) for name, attr in fields.items()}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -103,14 +100,7 @@ def stft(waveform: Tensor, n_fft: int, hop_length: int, window: Tensor, padding:
     """Complex short-time Fourier transform, (B, T) -> (B, K, F); reflect padding, no normalisation."""
     padded = pad_signal(waveform.float(), n_fft, hop_length, padding)
     return torch.stft(
-        padded,
-        n_fft,
-        hop_length,
-        len(window),
-        window.float(),
-        center=False,
-        onesided=True,
-        return_complex=True,
+        padded, n_fft, hop_length, len(window), window.float(), center=False, onesided=True, return_complex=True
     )
 
 
@@ -122,13 +112,7 @@ class InverseSTFT(nn.Module):
     ``length=F * hop_length``; "same": with the (n_fft - hop) / 2 padded samples cut off).
     """
 
-    def __init__(
-        self,
-        n_fft: int,
-        hop_length: int,
-        win_length: int | None = None,
-        padding: Padding = "center",
-    ):
+    def __init__(self, n_fft: int, hop_length: int, win_length: int | None = None, padding: Padding = "center"):
         super().__init__()
         self.n_fft, self.hop_length = n_fft, hop_length
         self.overlap = math.ceil(n_fft / hop_length)
@@ -218,13 +202,7 @@ class LogMel(nn.Module):
         c = self.config
         padded = F.pad(padded, (0, max(c.n_fft - padded.shape[-1], 0)))
         spectrum = torch.stft(
-            padded,
-            c.n_fft,
-            c.hop_length,
-            c.window_length,
-            self.window,
-            center=False,
-            return_complex=True,
+            padded, c.n_fft, c.hop_length, c.window_length, self.window, center=False, return_complex=True
         )
         power = torch.view_as_real(spectrum).square().sum(-1) + c.epsilon
         magnitude = power if c.power == 2 else power.sqrt()

@@ -126,11 +126,7 @@ def _column_order(name: str) -> tuple[int, str]:
     return (order.index(name) if name in order else len(order), name)
 
 
-def _page(
-    utterances: Sequence[Utterance],
-    scores: dict[str, list[dict]],
-    means: dict[str, dict[str, float]],
-) -> str:
+def _page(utterances: Sequence[Utterance], scores: dict[str, list[dict]], means: dict[str, dict[str, float]]) -> str:
     """A plain page beside the wavs: the table of means, then each recording and its copies with players."""
     heads = "".join(f"<th>{html.escape(name)}</th>" for name in scores)
     rows = []

@@ -54,12 +54,7 @@ def import_hifigan(source: Path, output: Path, weights: Path | None = None) -> N
 
 def hifigan_features(settings: dict[str, Any]) -> dict[str, Any]:
     """The feature contract of HiFi-GAN's ``mel_spectrogram`` (published code, meldataset.py)."""
-    names = {
-        "sample_rate": "sampling_rate",
-        "n_fft": "n_fft",
-        "hop_length": "hop_size",
-        "win_length": "win_size",
-    }
+    names = {"sample_rate": "sampling_rate", "n_fft": "n_fft", "hop_length": "hop_size", "win_length": "win_size"}
     names |= {"n_mels": "num_mels", "fmin": "fmin", "fmax": "fmax"}
     missing = [theirs for theirs in names.values() if theirs not in settings and theirs != "fmax"]
     if missing:
@@ -71,10 +66,7 @@ def hifigan_features(settings: dict[str, Any]) -> dict[str, Any]:
 def fold_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Multiply weight norm out, in either spelling: w = g * v / |v|, the norm over all but the first dimension."""
     folded = {}
-    spellings = {
-        "weight_v": "weight_g",
-        "parametrizations.weight.original1": "parametrizations.weight.original0",
-    }
+    spellings = {"weight_v": "weight_g", "parametrizations.weight.original1": "parametrizations.weight.original0"}
     for name, tensor in tensors.items():
         v = next((v for v in spellings if name.endswith(f".{v}")), None)
         if v is None:

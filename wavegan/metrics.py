@@ -103,10 +103,7 @@ def copy_quality(real: Tensor, fake: Tensor, sample_rate: int) -> dict[str, floa
     limit = COPY_SECONDS * sample_rate
     real, fake = real[:limit], fake[:limit]
     with torch.inference_mode():
-        scores = {
-            "mel_l1": mel_l1(real, fake, sample_rate),
-            "estoi": estoi(real, fake, sample_rate),
-        }
+        scores = {"mel_l1": mel_l1(real, fake, sample_rate), "estoi": estoi(real, fake, sample_rate)}
     if installed("pesq"):
         scores["pesq"] = pesq(real, fake, sample_rate)
     return scores
@@ -115,11 +112,7 @@ def copy_quality(real: Tensor, fake: Tensor, sample_rate: int) -> dict[str, floa
 def describe(real: Tensor, fake: Tensor | np.ndarray, sample_rate: int) -> str:
     """The quick paired metrics in one line, each with the value that an identical copy would get."""
     scores = copy_quality(real, torch.as_tensor(fake), sample_rate)
-    best = {
-        "pesq": "PESQ {:.2f} (of 4.64)",
-        "estoi": "ESTOI {:.3f} (of 1)",
-        "mel_l1": "mel distance {:.3f} (of 0)",
-    }
+    best = {"pesq": "PESQ {:.2f} (of 4.64)", "estoi": "ESTOI {:.3f} (of 1)", "mel_l1": "mel distance {:.3f} (of 0)"}
     parts = [text.format(scores[name]) for name, text in best.items() if not np.isnan(scores.get(name, np.nan))]
     if "pesq" not in scores:
         parts.append("PESQ with pip install 'wavegan[metrics]'")

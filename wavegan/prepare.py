@@ -63,11 +63,7 @@ def sources_in(folder: Path) -> list[Source]:
 
 
 def prepare(
-    sources: Sequence[Source],
-    output: Path,
-    sample_rate: int,
-    min_seconds: float = 0.5,
-    num_workers: int | None = None,
+    sources: Sequence[Source], output: Path, sample_rate: int, min_seconds: float = 0.5, num_workers: int | None = None
 ) -> Report:
     """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped.
 

@@ -16,12 +16,7 @@ class Bar:
     """``with Bar("Preparing", total) as bar: bar.update(done, "what to show beside it")``."""
 
     def __init__(self, description: str, total: int, start: int = 0):
-        self.description, self.total, self.first, self.start_time = (
-            description,
-            total,
-            start,
-            time.monotonic(),
-        )
+        self.description, self.total, self.first, self.start_time = (description, total, start, time.monotonic())
         self.last_line = self.start_time
         self.bar: Progress | None = None
         if sys.stderr.isatty():
@@ -46,11 +41,7 @@ class Bar:
         elif now - self.last_line >= LOG_SECONDS or done == self.total:
             self.last_line = now
             left = (now - self.start_time) / max(done - self.first, 1) * (self.total - done)
-            print(
-                f"{self.description} {done}/{self.total}, {clock(left)} left {note}",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self.description} {done}/{self.total}, {clock(left)} left {note}", file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

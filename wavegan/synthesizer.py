@@ -139,11 +139,7 @@ class Synthesizer:
     @torch.inference_mode()
     def _generate(self, mel: Tensor) -> Tensor:
         """(B, M, F) -> (B, T). Long inputs go in chunks with the receptive field on both sides: the same output."""
-        frames, hop, context = (
-            mel.shape[-1],
-            self.features.hop_length,
-            self.generator.context_frames,
-        )
+        frames, hop, context = (mel.shape[-1], self.features.hop_length, self.generator.context_frames)
         pieces = []
         for start in range(0, frames, self.CHUNK):
             stop = min(start + self.CHUNK, frames)

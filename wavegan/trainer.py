@@ -39,10 +39,7 @@ class Trainer:
             raise UserError(f"trainer.accelerator '{c.accelerator}' can't be used here: {error}") from None
         self.device = self.fabric.device
         torch.manual_seed(c.seed)
-        generator, discriminators = (
-            recipe.generator.build(self.features),
-            Discriminators(recipe.discriminators),
-        )
+        generator, discriminators = (recipe.generator.build(self.features), Discriminators(recipe.discriminators))
         self.task = recipe.task.build().to(self.device)
         self.objective = Objective(recipe.objective, self.features).to(self.device)
         self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)

@@ -63,10 +63,7 @@ def fetch_archive(folder: Path) -> None:
         partial.mkdir(parents=True, exist_ok=True)
         print(f"Downloading {url}", file=sys.stderr)
         try:
-            with (
-                urllib.request.urlopen(url) as response,
-                tarfile.open(fileobj=response, mode="r|gz") as archive,
-            ):
+            with urllib.request.urlopen(url) as response, tarfile.open(fileobj=response, mode="r|gz") as archive:
                 archive.extractall(partial, filter="data")
         except (OSError, tarfile.TarError) as error:
             raise UserError(f"Cannot download {url} ({error}). Fetch it by hand into {target}.") from None
@@ -90,13 +87,7 @@ def main() -> None:
     parser.add_argument("--num-valid", type=int, default=24)
     parser.add_argument("--num-test", type=int, default=60)
     parser.add_argument("--num-workers", type=int)
-    parser.add_argument(
-        "--hold-out",
-        nargs="*",
-        default=[],
-        metavar="SPEAKER",
-        help="voices to leave out of training",
-    )
+    parser.add_argument("--hold-out", nargs="*", default=[], metavar="SPEAKER", help="voices to leave out of training")
     options = parser.parse_args()
     fetch = {"debian": fetch_debian, "archive": fetch_archive}.get(options.source)
     folder = options.output / "raw" if fetch else Path(options.source)

