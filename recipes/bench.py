@@ -16,27 +16,17 @@ import time
 import torch
 
 from wavegan.dsp import LogMelConfig
-from wavegan.generators import HiFiGANConfig, SpectralConfig
+from wavegan.generators import hifigan, spectral
 from wavegan.layers import fold_weight_norm
 from wavegan.synthesizer import Synthesizer, list_pretrained
 
 MEL_22K = LogMelConfig(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000, padding="same")
 MEL_24K = LogMelConfig(sample_rate=24000, n_fft=1024, hop_length=256, n_mels=100, mel_scale="htk", mel_norm="none")
 PUBLISHED = {
-    "HiFi-GAN V1, 22.05 kHz": (HiFiGANConfig(), MEL_22K),
-    "HiFi-GAN V2, 22.05 kHz": (HiFiGANConfig(upsample_initial_channel=128), MEL_22K),
-    "HiFi-GAN V3, 22.05 kHz": (
-        HiFiGANConfig(
-            resblock=2,
-            upsample_rates=[8, 8, 4],
-            upsample_kernel_sizes=[16, 16, 8],
-            upsample_initial_channel=256,
-            resblock_kernel_sizes=[3, 5, 7],
-            resblock_dilation_sizes=[[1, 2], [2, 6], [3, 12]],
-        ),
-        MEL_22K,
-    ),
-    "Vocos, 24 kHz": (SpectralConfig(dim=512, num_blocks=8, head="polar"), MEL_24K),
+    "HiFi-GAN V1, 22.05 kHz": (hifigan.V1, MEL_22K),
+    "HiFi-GAN V2, 22.05 kHz": (hifigan.V2, MEL_22K),
+    "HiFi-GAN V3, 22.05 kHz": (hifigan.V3, MEL_22K),
+    "Vocos, 24 kHz": (spectral.VOCOS, MEL_24K),
 }
 
 

@@ -9,7 +9,7 @@ import torch
 
 from wavegan.discriminators import Discriminators, PeriodConfig, ResolutionConfig, ScaleConfig
 from wavegan.dsp import LogMelConfig
-from wavegan.generators import HiFiGANConfig, SpectralConfig
+from wavegan.generators import HiFiGANConfig, SpectralConfig, hifigan, spectral
 from wavegan.layers import fold_weight_norm
 
 FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
@@ -28,15 +28,6 @@ DISCRIMINATORS = {
     "resolution-magnitude": ResolutionConfig(resolutions=[(64, 16, 64)], channels=4),
     "resolution-complex": ResolutionConfig(resolutions=[(64, 16, 48)], channels=4, input="complex"),
 }
-V2 = HiFiGANConfig(upsample_initial_channel=128)
-V3 = HiFiGANConfig(
-    resblock=2,
-    upsample_rates=[8, 8, 4],
-    upsample_kernel_sizes=[16, 16, 8],
-    upsample_initial_channel=256,
-    resblock_kernel_sizes=[3, 5, 7],
-    resblock_dilation_sizes=[[1, 2], [2, 6], [3, 12]],
-)
 
 
 def count(module: torch.nn.Module) -> int:
@@ -98,10 +89,10 @@ def test_context_frames_is_the_receptive_field(generator):
 @pytest.mark.parametrize(
     ("config", "features", "trainable", "folded"),
     [
-        (HiFiGANConfig(), MEL_22K, 13_936_130, 13_926_017),
-        (V2, MEL_22K, 928_514, 925_985),
-        (V3, MEL_22K, 1_464_322, 1_462_273),
-        (SpectralConfig(dim=512, num_blocks=8, head="polar"), MEL_24K, 13_531_650, 13_531_650),
+        (hifigan.V1, MEL_22K, 13_936_130, 13_926_017),
+        (hifigan.V2, MEL_22K, 928_514, 925_985),
+        (hifigan.V3, MEL_22K, 1_464_322, 1_462_273),
+        (spectral.VOCOS, MEL_24K, 13_531_650, 13_531_650),
     ],
     ids=["hifigan-v1", "hifigan-v2", "hifigan-v3", "vocos"],
 )

@@ -18,6 +18,7 @@ import torchaudio
 from torch import Tensor
 
 from wavegan.errors import UserError
+from wavegan.files import replacing
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".g722"})
 WRITABLE = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".au"})
@@ -34,7 +35,6 @@ class Probe(NamedTuple):
 
     sample_rate: int
     num_samples: int
-    num_channels: int
 
 
 def probe(path: Path | str) -> Probe:
@@ -52,13 +52,12 @@ def probe(path: Path | str) -> Probe:
         raise UserError(f"{path} says it has {info.samplerate} samples a second; {MIN_RATE} to {MAX_RATE} make sense.")
     # libsndfile reads a cut-short file without complaint; only its log tells what the header promised, and for ogg
     # and opus nothing does.
-    if re.search(r"(data|SSND|Data Size|Riff size)\s*: \d+ \(should be", info.extra_info) and not _unfinished_header(
-        info.extra_info
-    ):
+    short = re.search(r"(data|SSND|Data Size|Riff size)\s*: \d+ \(should be", info.extra_info)
+    if short and not _unfinished_header(info.extra_info):
         raise UserError(f"{path} is cut short: its header promises more samples than it holds. Copy it again.")
     if info.frames <= 0:
         raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
-    return Probe(info.samplerate, info.frames, info.channels)
+    return Probe(info.samplerate, info.frames)
 
 
 def read(path: Path | str, sample_rate: int | None = None) -> tuple[Tensor, int]:
@@ -99,15 +98,12 @@ def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> 
     samples = np.clip(np.asarray(waveform, dtype=np.float64), -1.0, 1.0)
     if not np.isfinite(samples).all():
         raise UserError(f"Cannot write {path}: the waveform has samples that are not finite (NaN or infinity).")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        # PCM by our own rounding: +1.0 becomes 32767 and never wraps to -32768.
-        soundfile.write(str(partial), np.round(samples * 32767).astype(np.int16), sample_rate, format=file_format)
-        os.replace(partial, path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"Cannot write {path}: {_reason(error)} Choose a place that can be written.") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    pcm = np.round(samples * 32767).astype(np.int16)  # our own rounding: +1.0 is 32767 and never wraps to -32768
+    with replacing(path) as partial:
+        try:
+            soundfile.write(str(partial), pcm, sample_rate, format=file_format)
+        except soundfile.LibsndfileError as error:
+            raise UserError(f"Cannot write {path}: {_reason(error)} Choose a place that can be written.") from None
 
 
 def check_target(path: Path) -> None:
@@ -215,5 +211,5 @@ def _not_audio(path: Path, error: Exception) -> UserError:
 
 
 def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    text = getattr(error, "error_string", None) or str(error)
     return text.strip().rstrip(".") + "."

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from wavegan import __version__, config
 from wavegan.config import Config
 from wavegan.errors import UserError
+from wavegan.files import write_atomically
 from wavegan.generators import GeneratorConfig
 from wavegan.layers import fold_weight_norm
 from wavegan.tasks import TaskConfig
@@ -38,6 +38,11 @@ class CheckpointConfig(Config):
     task: TaskConfig
     generator: GeneratorConfig
     recipe: dict[str, Any] | None = None
+
+    @classmethod
+    def of_today(cls, **fields: Any) -> CheckpointConfig:
+        """The contents of a checkpoint that this version writes."""
+        return cls(format_version=FORMAT_VERSION, wavegan_version=__version__, **fields)
 
 
 def upgrade(data: dict[str, Any]) -> dict[str, Any]:
@@ -142,26 +147,20 @@ def load_trainer(folder: Path) -> dict[str, Any]:
     path = folder / TRAINER
     if not path.is_file():
         raise UserError(f"{folder} can't be resumed: it has no {TRAINER}. Give a run folder of `wavegan train`.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on a damaged file; each means the same to the user
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is damaged or cut short ({reason}).") from None
+    state = load_safely(path, "is damaged or cut short")
     if not isinstance(state, dict):
         raise UserError(f"{path} is damaged: it holds a {type(state).__name__}, not the state of a training.")
     return state
 
 
-def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write to a sibling file, flush it to disk, then rename: readers see the old file or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def load_safely(path: Path, complaint: str) -> Any:
+    """``torch.load`` that runs no code from the file.
+
+    Raises:
+        UserError: "PATH COMPLAINT (reason)."
+    """
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}. What was there before is untouched.") from None
-    finally:
-        partial.unlink(missing_ok=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds on a damaged or unsafe file; each means the same to the user
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} {complaint} ({reason}).") from None

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from wavegan import config
-from wavegan.checkpoint import write_atomically
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
+from wavegan.files import write_atomically
 
 # What the field's packages write, as far as it shows in a contract (sample rate and sizes differ by model).
 CONVENTIONS = {
@@ -32,8 +32,8 @@ CONVENTIONS = {
         "floor": 1e-10,
     },
 }
-# Where silence lies in a mel that some floor has clamped: the value gives the convention away.
 SLACK = 1.0  # a mel that a network predicted, or stored as 16-bit floats, dips a little below the floor
+# Where silence lies in a mel that some floor has clamped: the value gives the convention away.
 FLOORS = {-11.5129: "natural log, floor 1e-5 (HiFi-GAN)", -16.1181: "natural log, floor 1e-7 (Vocos)"}
 FLOORS |= {-10.0: "log10, floor 1e-10 (ParallelWaveGAN)", -5.0: "log10, floor 1e-5"}
 

@@ -66,7 +66,6 @@ class Segments:
         lengths = np.array([len(w) for w in self.waveforms], dtype=np.float64)
         # A clip is as likely as it is long: each second of the corpus is heard equally often.
         self.cumulative = np.cumsum(lengths / lengths.sum())
-        self.seconds = lengths.sum() / features.sample_rate
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of a step; on rank r of w processes, its r-th share."""

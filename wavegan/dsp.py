@@ -80,7 +80,7 @@ class LogMelConfig(Config):
 
     def diff(self, other: LogMelConfig) -> dict[str, tuple]:
         """The fields in which two contracts differ: {name: (ours, theirs)}."""
-        fields = {**{name: name for name in LogMelConfig.model_fields}}
+        fields = {name: name for name in LogMelConfig.model_fields}
         fields |= {"win_length": "window_length", "fmax": "upper_frequency"}  # None and its meaning are the same
         pairs = {name: (getattr(self, attr), getattr(other, attr)) for name, attr in fields.items()}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -128,24 +128,23 @@ class InverseSTFT(nn.Module):
 
     def forward(self, real: Tensor, imag: Tensor) -> Tensor:
         frames = torch.cat([real, imag], dim=1).transpose(1, 2) @ self.basis  # (B, F, overlap * hop)
-        length = real.shape[-1] * self.hop_length
-        waveform = self._overlap_add(frames)[:, self.trim : self.trim + length]
-        envelope = self._overlap_add(self.window_square.expand(1, real.shape[-1], -1))
-        return (waveform / envelope[:, self.trim : self.trim + length]).unsqueeze(1)
+        return (self._overlap_add(frames) / self._envelope(real.shape[-1])).unsqueeze(1)
 
-    def smallest_envelope(self, frames: int = 8) -> float:
+    def smallest_envelope(self) -> float:
         """What the quietest sample is divided by; near 0, the ends of the waveform would explode."""
-        envelope = self._overlap_add(self.window_square.expand(1, frames, -1))
-        return float(envelope[0, self.trim : self.trim + frames * self.hop_length].min())
+        return float(self._envelope(num_frames=2 * self.overlap).min())
+
+    def _envelope(self, num_frames: int) -> Tensor:
+        return self._overlap_add(self.window_square.expand(1, num_frames, -1))
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        """(B, F, overlap * hop) -> (B, (F + overlap - 1) * hop), by summing `overlap` shifted copies."""
+        """(B, F, overlap * hop) -> (B, F * hop), by summing `overlap` shifted copies and trimming the padding."""
         pieces = frames.unflatten(2, (self.overlap, self.hop_length))
         shifted = [F.pad(pieces[:, :, i], (0, 0, i, self.overlap - 1 - i)) for i in range(self.overlap)]
         total = shifted[0]
         for piece in shifted[1:]:
             total = total + piece
-        return total.flatten(1)
+        return total.flatten(1)[:, self.trim : self.trim + frames.shape[1] * self.hop_length]
 
 
 def hann_window(win_length: int, n_fft: int | None = None) -> Tensor:

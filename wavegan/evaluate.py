@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from wavegan import audio, manifest, metrics
-from wavegan.checkpoint import write_atomically
 from wavegan.errors import UserError
+from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
 from wavegan.synthesizer import Synthesizer
@@ -63,12 +63,13 @@ def _name(model: str) -> str:
 
 def _score(utterance: Utterance, synthesizers: dict[str, Synthesizer], output: Path) -> dict[str, dict[str, float]]:
     """Copy one recording with each model, write the copies, and score them."""
-    real = audio.read(utterance.path, RATE)[0]
+    waveform, rate = audio.read(utterance.path)
+    real = audio.resample(waveform, rate, RATE)
     file = _file(utterance)
     rows = {ORIGINAL: {"dnsmos": metrics.dnsmos(real, RATE)}}
     _write(output / ORIGINAL / file, real, RATE)
     for name, synthesizer in synthesizers.items():
-        source = audio.read(utterance.path, synthesizer.sample_rate)[0]
+        source = audio.resample(waveform, rate, synthesizer.sample_rate)
         start = time.perf_counter()
         fake = torch.from_numpy(synthesizer.vocode(source))
         elapsed = time.perf_counter() - start

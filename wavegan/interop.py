@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from wavegan import __version__, checkpoint, config
+from wavegan import checkpoint, config
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
 from wavegan.generators import HiFiGANConfig
@@ -41,13 +40,8 @@ def import_hifigan(source: Path, output: Path, weights: Path | None = None) -> N
     generator = fold_weight_norm(generator_config.build(features))
     tensors = rename(fold_tensors(_load(weights)), len(generator_config.resblock_kernel_sizes))
     checkpoint.load_tensors(generator, tensors, weights)
-    contents = checkpoint.CheckpointConfig(
-        format_version=checkpoint.FORMAT_VERSION,
-        wavegan_version=__version__,
-        step=0,
-        name=weights.name,
-        task=VocoderConfig(features=features),
-        generator=generator_config,
+    contents = checkpoint.CheckpointConfig.of_today(
+        step=0, name=weights.name, task=VocoderConfig(features=features), generator=generator_config
     )
     checkpoint.save_generator(output, generator, contents)
 
@@ -113,11 +107,7 @@ def _find_weights(folder: Path) -> Path:
 
 
 def _load(path: Path) -> dict[str, Tensor]:
-    try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on a damaged or unsafe file; each means the same to the user
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} is not a weights file that can be loaded safely ({reason})") from None
+    data = checkpoint.load_safely(path, "is not a weights file that can be loaded safely")
     tensors = data.get("generator", data) if isinstance(data, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise UserError(f"{path} holds no generator weights.")

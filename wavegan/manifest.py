@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wavegan import config
 from wavegan.config import Config
 from wavegan.errors import UserError
+from wavegan.files import write_atomically
 
 
 class Utterance(Config):
@@ -73,9 +73,7 @@ def write(path: Path | str, utterances: Iterable[Utterance]) -> None:
         else:
             utterance = utterance.model_copy(update={"path": utterance.path.absolute()})
         lines.append(json.dumps(utterance.model_dump(mode="json", exclude_none=True), ensure_ascii=False))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, "".join(line + "\n" for line in lines).encode())
 
 
 def split(

@@ -112,13 +112,14 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> None:
-    """Write ``output/NAME.jsonl`` for each part of a split, and remove what an earlier split left."""
+def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> str:
+    """Write ``output/NAME.jsonl`` for each part of a split, remove what an earlier split left; returns a summary."""
     for path in output.glob("*.jsonl"):
         if path.stem not in parts:
             path.unlink()
     for name, utterances in parts.items():
         manifest.write(output / f"{name}.jsonl", utterances)
+    return f"{', '.join(f'{name} {len(part)}' for name, part in parts.items())} -> {output}"
 
 
 def _convert(source: Source, folder: Path, sample_rate: int, min_seconds: float) -> Utterance | str:

@@ -16,8 +16,8 @@ class Bar:
     """``with Bar("Preparing", total) as bar: bar.update(done, "what to show beside it")``."""
 
     def __init__(self, description: str, total: int, start: int = 0):
-        self.description, self.total, self.first, self.start_time = (description, total, start, time.monotonic())
-        self.last_line = self.start_time
+        self.description, self.total, self.first = description, total, start
+        self.start_time = self.last_line = time.monotonic()
         self.bar: Progress | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())

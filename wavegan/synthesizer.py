@@ -124,22 +124,25 @@ class Synthesizer:
         if isinstance(source, (str, Path)):
             source = audio.read(source, self.sample_rate)[0]
         waveform = self._check_waveform(torch.as_tensor(source))
-        with torch.inference_mode():
-            mel = self.log_mel(torch.atleast_2d(waveform).to(self.device)).cpu()
+        mel = self._analyse(waveform)
         return mel[0] if waveform.dim() == 1 else mel
+
+    @torch.inference_mode()
+    def _analyse(self, waveform: Tensor) -> Tensor:
+        """(T,) or (B, T) -> (B, M, F)."""
+        return self.log_mel(torch.atleast_2d(waveform).to(self.device)).cpu()
 
     def _copy(self, waveform: Tensor) -> np.ndarray:
         """Recording -> mel -> speech of the same length."""
         length, hop = waveform.shape[-1], self.features.hop_length
         if self.features.padding == "same":  # floor(T / hop) frames would lose the end
             waveform = nn.functional.pad(waveform, (0, -length % hop))
-        mel = self.mel(torch.atleast_2d(waveform))
-        return self._squeeze(self._generate(mel)[..., :length], waveform.dim() == 1)
+        return self._squeeze(self._generate(self._analyse(waveform))[..., :length], waveform.dim() == 1)
 
     @torch.inference_mode()
     def _generate(self, mel: Tensor) -> Tensor:
         """(B, M, F) -> (B, T). Long inputs go in chunks with the receptive field on both sides: the same output."""
-        frames, hop, context = (mel.shape[-1], self.features.hop_length, self.generator.context_frames)
+        frames, hop, context = mel.shape[-1], self.features.hop_length, self.generator.context_frames
         pieces = []
         for start in range(0, frames, self.CHUNK):
             stop = min(start + self.CHUNK, frames)

@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from wavegan import __version__, checkpoint, manifest, metrics
+from wavegan import checkpoint, manifest, metrics
 from wavegan.data import Batch, Segments
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
@@ -39,7 +39,8 @@ class Trainer:
             raise UserError(f"trainer.accelerator '{c.accelerator}' can't be used here: {error}") from None
         self.device = self.fabric.device
         torch.manual_seed(c.seed)
-        generator, discriminators = (recipe.generator.build(self.features), Discriminators(recipe.discriminators))
+        generator = recipe.generator.build(self.features)
+        discriminators = Discriminators(recipe.discriminators)
         self.task = recipe.task.build().to(self.device)
         self.objective = Objective(recipe.objective, self.features).to(self.device)
         self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)
@@ -212,9 +213,7 @@ class Trainer:
         if self.discriminators is not None:
             state["discriminators"] = self.discriminators.state_dict()
             state["optimizers_d"] = [optimizer.state_dict() for optimizer in self.optimizers_d]
-        contents = checkpoint.CheckpointConfig(
-            format_version=checkpoint.FORMAT_VERSION,
-            wavegan_version=__version__,
+        contents = checkpoint.CheckpointConfig.of_today(
             step=self.step,
             name=self.recipe.name,
             task=self.recipe.task,
@@ -235,8 +234,8 @@ class Trainer:
             for name, optimizers in (("optimizers_g", self.optimizers_g), ("optimizers_d", self.optimizers_d)):
                 for optimizer, saved in zip(optimizers, state.get(name, []), strict=True):
                     load_optimizer(optimizer, saved)
-            self._saved_step = int(state["step"])
-            self.step, self.logs = int(state["step"]), state.get("logs", {})
+            self.step = self._saved_step = int(state["step"])
+            self.logs = state.get("logs", {})
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{self.folder / checkpoint.TRAINER} does not fit the recipe: {reason}") from None

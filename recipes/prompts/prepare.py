@@ -96,8 +96,7 @@ def main() -> None:
     report = prepare(scan(folder), options.output, SAMPLE_RATE, num_workers=options.num_workers)
     print(report)
     parts = split(report.kept, options.num_valid, options.num_test, held_out_speakers=options.hold_out)
-    write_manifests(options.output, parts)
-    print(", ".join(f"{name} {len(part)}" for name, part in parts.items()), f"-> {options.output}")
+    print(write_manifests(options.output, parts))
 
 
 if __name__ == "__main__":

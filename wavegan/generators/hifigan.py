@@ -59,6 +59,18 @@ class HiFiGANConfig(Config):
         return HiFiGAN(self, features)
 
 
+V1 = HiFiGANConfig()
+V2 = HiFiGANConfig(upsample_initial_channel=128)
+V3 = HiFiGANConfig(
+    resblock=2,
+    upsample_rates=[8, 8, 4],
+    upsample_kernel_sizes=[16, 16, 8],
+    upsample_initial_channel=256,
+    resblock_kernel_sizes=[3, 5, 7],
+    resblock_dilation_sizes=[[1, 2], [2, 6], [3, 12]],
+)
+
+
 class HiFiGAN(nn.Module):
     """Log-mel (B, M, F) -> waveform (B, 1, T).
 

@@ -21,8 +21,8 @@ class SpectralConfig(Config):
     """Spectral generator.
 
     ``head``: "prior" adds a residual to the log-amplitude that the mel's pseudo-inverse gives (Lv 2024, FreeV,
-    arXiv 2406.08196) and takes the phase from a normalised (real, imag) pair; "polar" is Vocos. With
-    dim 512, num_blocks 8 and the polar head this is the published Vocos.
+    arXiv 2406.08196) and takes the phase from a normalised (real, imag) pair; "polar" is Vocos, whose published
+    size is ``VOCOS``.
     """
 
     name: Literal["spectral"] = "spectral"
@@ -43,6 +43,9 @@ class SpectralConfig(Config):
 
     def build(self, features: LogMelConfig) -> SpectralGenerator:
         return SpectralGenerator(self, features)
+
+
+VOCOS = SpectralConfig(dim=512, num_blocks=8, head="polar")
 
 
 class SpectralGenerator(nn.Module):
