@@ -19,6 +19,7 @@ from wavegan.dsp import LogMelConfig
 from wavegan.generators import hifigan, spectral
 from wavegan.layers import fold_weight_norm
 from wavegan.synthesizer import Synthesizer, list_pretrained
+from wavegan.tasks import VocoderConfig
 
 MEL_22K = LogMelConfig(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000, padding="same")
 MEL_24K = LogMelConfig(sample_rate=24000, n_fft=1024, hop_length=256, n_mels=100, mel_scale="htk", mel_norm="none")
@@ -31,7 +32,7 @@ PUBLISHED = {
 
 
 def models() -> dict[str, tuple[torch.nn.Module, LogMelConfig]]:
-    built = {name: (fold_weight_norm(c.build(f)).eval(), f) for name, (c, f) in PUBLISHED.items()}
+    built = {name: (fold_weight_norm(c.build(VocoderConfig(features=f))).eval(), f) for name, (c, f) in PUBLISHED.items()}
     for name in list_pretrained():
         synthesizer = Synthesizer.from_pretrained(name)
         built[f"{name} (ours)"] = (synthesizer.generator, synthesizer.features)

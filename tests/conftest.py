@@ -67,7 +67,7 @@ trainer:
   max_steps: 8
   learning_rate: 2e-3
   adversarial_start: 0.5
-  alternate: true
+  critic_steps: 1
   log_interval: 1
   valid_interval: 100
   checkpoint_interval: 100

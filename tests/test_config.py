@@ -15,7 +15,7 @@ RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*/*.yaml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_recipe_loads_and_builds(path):
     recipe = load_recipe(path)
-    recipe.generator.build(recipe.task.features)
+    recipe.generator.build(recipe.task)
     assert len(path.read_text().splitlines()) <= 42
 
 

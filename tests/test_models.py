@@ -11,8 +11,10 @@ from wavegan.discriminators import Discriminators, PeriodConfig, ResolutionConfi
 from wavegan.dsp import LogMelConfig
 from wavegan.generators import HiFiGANConfig, SpectralConfig, hifigan, spectral
 from wavegan.layers import fold_weight_norm
+from wavegan.tasks import VocoderConfig
 
 FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
+VOCODER = VocoderConfig(features=FEATURES)
 MEL_22K = LogMelConfig(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000, padding="same")
 MEL_24K = LogMelConfig(sample_rate=24000, n_fft=1024, hop_length=256, n_mels=100, mel_scale="htk", mel_norm="none")
 SMALL_HIFIGAN = HiFiGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
@@ -37,13 +39,13 @@ def count(module: torch.nn.Module) -> int:
 @pytest.fixture(params=GENERATORS.values(), ids=GENERATORS.keys())
 def generator(request):
     torch.manual_seed(0)
-    return request.param.build(FEATURES)
+    return request.param.build(VOCODER)
 
 
 @pytest.fixture(params=DISCRIMINATORS.values(), ids=DISCRIMINATORS.keys())
 def discriminators(request):
     torch.manual_seed(0)
-    return Discriminators([request.param])
+    return Discriminators([request.param], VOCODER)
 
 
 @pytest.mark.parametrize("frames", [5, 12])
@@ -97,18 +99,18 @@ def test_context_frames_is_the_receptive_field(generator):
     ids=["hifigan-v1", "hifigan-v2", "hifigan-v3", "vocos"],
 )
 def test_published_parameter_counts(config, features, trainable, folded):
-    generator = config.build(features)
+    generator = config.build(VocoderConfig(features=features))
     assert count(generator) == trainable
     assert count(fold_weight_norm(generator)) == folded
 
 
 def test_published_discriminator_widths():
-    assert count(Discriminators([PeriodConfig()])) == 41_105_770  # 41.10 M (Kong 2020)
-    assert count(Discriminators([ScaleConfig()])) == 29_618_821
+    assert count(Discriminators([PeriodConfig()], VOCODER)) == 41_105_770  # 41.10 M (Kong 2020)
+    assert count(Discriminators([ScaleConfig()], VOCODER)) == 29_618_821
 
 
 def test_hifigan_refuses_a_hop_that_its_rates_do_not_make():
-    assert "8 x 8 x 2 x 2 = 256" in HiFiGANConfig().check(FEATURES)
+    assert "8 x 8 x 2 x 2 = 256" in HiFiGANConfig().check(VOCODER)
 
 
 @pytest.mark.parametrize("length", [1024, 1000])
@@ -135,7 +137,7 @@ def test_compare_equals_two_forwards(discriminators):
 
 def test_period_as_conv1d_equals_conv2d():
     """The published MPD is a Conv2d with (k, 1) kernels; the same weights must give the same logits."""
-    module = Discriminators([PeriodConfig(periods=[3], channels=[4, 8])]).members[0]
+    module = Discriminators([PeriodConfig(periods=[3], channels=[4, 8])], VOCODER).members[0]
     waveform = torch.randn(2, 1, 100)
     x = torch.nn.functional.pad(waveform, (0, 2), mode="reflect").view(2, 1, 34, 3)
     for conv in [*module.convs, module.conv_post]:

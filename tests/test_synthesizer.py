@@ -80,7 +80,7 @@ def tiny_synthesizer(features: LogMelConfig, generator=None) -> Synthesizer:
         generator=generator,
     )
     torch.manual_seed(0)
-    return Synthesizer(generator.build(features), contents)
+    return Synthesizer(generator.build(contents.task), contents)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])

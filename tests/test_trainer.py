@@ -113,7 +113,7 @@ def test_the_mel_distance_falls_on_one_batch(recipe_file, tmp_path):
 def test_hifigan_with_all_discriminators_trains_on_every_batch(recipe_file, tmp_path, adversarial):
     generator = "{name: hifigan, upsample_rates: [8, 4], upsample_kernel_sizes: [16, 8], upsample_initial_channel: 16}"
     scale = "{name: scale, scales: 2, channels: [16, 16, 16, 16, 16, 16, 16]}"
-    overrides = [f"generator={generator}", "trainer.alternate=false", "trainer.adversarial_start=0"]
+    overrides = [f"generator={generator}", "trainer.critic_steps=0", "trainer.adversarial_start=0"]
     overrides += [f"discriminators=[{scale}, {{name: period, periods: [2], channels: [4, 8]}}]"]
     overrides += ["objective.weights={mel: 45}", f"objective.adversarial={adversarial}", "trainer.max_steps=3"]
     trainer = start_run(recipe_file, overrides, tmp_path / "run")

@@ -46,7 +46,10 @@ class CheckpointConfig(Config):
 
 
 def upgrade(data: dict[str, Any]) -> dict[str, Any]:
-    """Bring an older ``config.json`` to today's format. There is one format so far."""
+    """Bring an older ``config.json`` to today's format."""
+    trainer = (data.get("recipe") or {}).get("trainer", {})
+    if "alternate" in trainer:  # until 0.2
+        trainer["critic_steps"] = int(trainer.pop("alternate"))
     return data
 
 
@@ -102,10 +105,9 @@ def load_generator(folder: Path) -> tuple[nn.Module, CheckpointConfig]:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged or cut short ({error}). Copy it again.") from None
-    features = contents.task.features
-    if problem := contents.generator.check(features):
+    if problem := contents.generator.check(contents.task):
         raise UserError(f"{folder / CONFIG}: {problem}")
-    generator = fold_weight_norm(contents.generator.build(features)).eval().requires_grad_(False)
+    generator = fold_weight_norm(contents.generator.build(contents.task)).eval().requires_grad_(False)
     load_tensors(generator, tensors, path)
     return generator, contents
 

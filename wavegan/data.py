@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,18 +19,23 @@ from wavegan.manifest import Utterance
 
 
 class Batch(NamedTuple):
-    """``waveform`` (B, 1, T) float32; ``label`` (B,) int64 or None."""
+    """``waveform`` (B, 1, T) float32; ``label`` (B, V) int64, one column a condition, or None."""
 
     waveform: Tensor
     label: Tensor | None
 
 
 class DataConfig(Config):
-    """Manifests and how segments are cut from them. ``gain_db``: range of a random gain in decibels."""
+    """Manifests and how segments are cut from them. ``gain_db``: range of a random gain in decibels.
+
+    ``crop``: "random" takes any place of a clip, clips as often as they are long; "start" takes whole clips from
+    their first sample, each as often.
+    """
 
     train: Path
     valid: Path
     segment_length: int = Field(8192, ge=1)
+    crop: Literal["random", "start"] = "random"
     batch_size: int = Field(16, ge=1)
     gain_db: tuple[float, float] = (0.0, 0.0)
 
@@ -43,15 +48,26 @@ class DataConfig(Config):
 
 
 class Segments:
-    """A corpus in memory as 16-bit samples, and random segments of it.
+    """A corpus in memory as 16-bit samples, and random segments of it. ``labels``: (N, V) int64, or None.
 
     Raises:
         UserError: one report of all recordings that are missing, unreadable, silent, shorter than n_fft, or not what
             their manifest says.
     """
 
-    def __init__(self, utterances: Sequence[Utterance], config: DataConfig, features: LogMelConfig, seed: int):
-        self.config, self.seed = config, seed
+    FADE_SECONDS = 0.01  # where a clip ends before its segment does, so that no click has to be learned
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        config: DataConfig,
+        features: LogMelConfig,
+        seed: int,
+        labels: Tensor | None = None,
+    ):
+        self.config, self.seed, self.labels = config, seed, labels
+        self.names = [utterance.id for utterance in utterances]
+        self.fade_length = round(self.FADE_SECONDS * features.sample_rate)
         self.waveforms, faults = [], []
         for utterance in utterances:
             try:
@@ -63,26 +79,33 @@ class Segments:
             raise UserError(
                 f"{len(faults)} of {len(utterances)} recordings can't be used; nothing was trained:\n  {shown}"
             )
-        lengths = np.array([len(w) for w in self.waveforms], dtype=np.float64)
         # A clip is as likely as it is long: each second of the corpus is heard equally often.
+        lengths = np.array([len(w) if config.crop == "random" else 1 for w in self.waveforms], dtype=np.float64)
         self.cumulative = np.cumsum(lengths / lengths.sum())
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch of a step; on rank r of w processes, its r-th share."""
         size = self.config.batch_size
         own = range(rank * size // world_size, (rank + 1) * size // world_size)
-        return Batch(torch.stack([self.segment(step, i) for i in own]), None)
+        indices, segments = zip(*(self.segment(step, i) for i in own), strict=True)
+        return Batch(torch.stack(segments), None if self.labels is None else self.labels[list(indices)])
 
-    def segment(self, step: int, i: int) -> Tensor:
-        """Segment i of a step, (1, T): utterance, place and gain depend on (seed, step, i) alone."""
+    def segment(self, step: int, i: int) -> tuple[int, Tensor]:
+        """Segment i of a step, utterance index and (1, T): they depend on (seed, step, i) alone."""
         random = np.random.default_rng((self.seed, step, i))
         index = min(int(np.searchsorted(self.cumulative, random.random(), side="right")), len(self.waveforms) - 1)
-        waveform, length = self.waveforms[index], self.config.segment_length
-        start = int(random.integers(max(len(waveform) - length, 0) + 1))
-        gain = 10 ** (random.uniform(*self.config.gain_db) / 20) / 32768
-        segment = torch.zeros(1, length)
-        piece = waveform[start : start + length]
-        segment[0, : len(piece)] = (piece.float() * gain).clamp(-1, 1)
+        last = max(len(self.waveforms[index]) - self.config.segment_length, 0)
+        start = int(random.integers(last + 1)) if self.config.crop == "random" else 0
+        gain = 10 ** (random.uniform(*self.config.gain_db) / 20)
+        return index, (self.clip(index, start) * gain).clamp(-1, 1)
+
+    def clip(self, index: int, start: int = 0) -> Tensor:
+        """One segment of an utterance, (1, T), zeros after its end."""
+        piece = self.waveforms[index][start : start + self.config.segment_length].float() / 32768
+        segment = torch.zeros(1, self.config.segment_length)
+        segment[0, : len(piece)] = piece
+        if self.config.crop == "start" and self.fade_length <= len(piece):
+            segment[0, len(piece) - self.fade_length : len(piece)] *= torch.linspace(1, 0, self.fade_length)
         return segment
 
 

@@ -78,6 +78,13 @@ class LogMelConfig(Config):
         """The smallest value a log-mel of this contract can hold (before mean and std)."""
         return math.log(self.floor) if self.log == "ln" else math.log10(self.floor)
 
+    @property
+    def normal_range(self) -> tuple[float, float]:
+        """(shift, scale) such that (mel - shift) * scale runs from -2, the floor, to 2, a full-scale tone."""
+        loudest = self.power * math.log(self.window_length / 4)
+        loudest = loudest if self.log == "ln" else loudest / math.log(10)
+        return (self.log_floor + loudest) / 2, 4 / (loudest - self.log_floor)
+
     def diff(self, other: LogMelConfig) -> dict[str, tuple]:
         """The fields in which two contracts differ: {name: (ours, theirs)}."""
         fields = {name: name for name in LogMelConfig.model_fields}

@@ -1,4 +1,4 @@
-"""Copy-synthesis of a manifest by one or more checkpoints: metrics.json, the copies as wavs, and a page to listen."""
+"""Models over a manifest. Here the copy-synthesis of vocoders: metrics.json, the copies, and a page to listen."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 
 from wavegan import audio, manifest, metrics
 from wavegan.errors import UserError
+from wavegan.evaluate_sets import evaluate_sets
 from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
@@ -25,7 +26,33 @@ ORIGINAL = "original"
 RATE = metrics.PESQ_RATE  # every system is scored at the same rate
 
 
-def evaluate(models: Sequence[str], manifest_path: Path, output: Path, limit: int | None = None) -> str:
+def evaluate(
+    models: Sequence[str],
+    manifest_path: Path,
+    output: Path,
+    limit: int | None = None,
+    count: int = 2048,
+    train: Path | None = None,
+) -> str:
+    """Score models by what their task asks for; returns a table. ``count`` and ``train``: of models that generate.
+
+    Raises:
+        UserError: a model or recording that can't be read, models of different tasks, a missing ``metrics`` extra.
+    """
+    synthesizers = {_name(model): Synthesizer.from_pretrained(model) for model in models}
+    if len(synthesizers) < len(models):
+        raise UserError("Two of the models have the same name; rename one of the folders.")
+    tasks = {synthesizer.config.task.name for synthesizer in synthesizers.values()}
+    if len(tasks) > 1:
+        raise UserError(f"These models do different things ({', '.join(sorted(tasks))}); evaluate them apart.")
+    if tasks == {"generation"}:
+        return evaluate_sets(synthesizers, manifest_path, output, count, train)
+    return evaluate_copies(synthesizers, manifest_path, output, limit)
+
+
+def evaluate_copies(
+    synthesizers: dict[str, Synthesizer], manifest_path: Path, output: Path, limit: int | None = None
+) -> str:
     """Score each model on each recording of the manifest; returns a table.
 
     Recordings are read at each model's own rate and all copies are compared with them at 16 kHz. Undefined
@@ -33,16 +60,13 @@ def evaluate(models: Sequence[str], manifest_path: Path, output: Path, limit: in
     many recordings, evenly spaced over the manifest.
 
     Raises:
-        UserError: a model or recording that can't be read, or a missing ``metrics`` extra.
+        UserError: a recording that can't be read, or a missing ``metrics`` extra.
     """
     for package in ("pesq", "speechmos"):
         metrics.require(package)
     utterances = manifest.read(manifest_path)
     if limit is not None and limit < len(utterances):
         utterances = [utterances[i * len(utterances) // limit] for i in range(limit)]
-    synthesizers = {_name(model): Synthesizer.from_pretrained(model) for model in models}
-    if len(synthesizers) < len(models):
-        raise UserError("Two of the models have the same name; rename one of the folders.")
     output.mkdir(parents=True, exist_ok=True)
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in [ORIGINAL, *synthesizers]}
     with Bar("Evaluating", len(utterances)) as bar:

@@ -35,13 +35,14 @@ def import_hifigan(source: Path, output: Path, weights: Path | None = None) -> N
         "resblock": {"1": 1, "2": 2}.get(block := settings.get("resblock", 1), block)
     }
     generator_config = config.parse(HiFiGANConfig, fields, f"{source}/config.json")
-    if problem := generator_config.check(features):
+    task = VocoderConfig(features=features)
+    if problem := generator_config.check(task):
         raise UserError(f"{source}/config.json: {problem}.")
-    generator = fold_weight_norm(generator_config.build(features))
+    generator = fold_weight_norm(generator_config.build(task))
     tensors = rename(fold_tensors(_load(weights)), len(generator_config.resblock_kernel_sizes))
     checkpoint.load_tensors(generator, tensors, weights)
     contents = checkpoint.CheckpointConfig.of_today(
-        step=0, name=weights.name, task=VocoderConfig(features=features), generator=generator_config
+        step=0, name=weights.name, task=task, generator=generator_config
     )
     checkpoint.save_generator(output, generator, contents)
 

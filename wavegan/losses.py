@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.config import Config
-from wavegan.discriminators import DiscriminatorOutput
+from wavegan.discriminators import DiscriminatorOutput, Discriminators
 from wavegan.dsp import LogMelConfig, hann_window, mel_filterbank, stft
+from wavegan.penalties import PenaltyConfig
 
 Outputs = list[DiscriminatorOutput]
 
@@ -47,10 +48,16 @@ def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Arjovsky 2017, arXiv 1701.07875, as in Gulrajani 2017, 1704.00028: to be used with a gradient penalty."""
+    return fake.mean() - real.mean()
+
+
 ADVERSARIAL = {
     "least_squares": (least_squares_discriminator, least_squares_generator),
     "hinge": (hinge_discriminator, hinge_generator),
     "relativistic": (relativistic_discriminator, relativistic_generator),
+    "wasserstein": (wasserstein_discriminator, hinge_generator),  # -D(fake) is the generator's part of both
 }
 
 
@@ -138,10 +145,12 @@ class ObjectiveConfig(Config):
     """The loss of both players.
 
     ``mel_resolutions``: [n_fft, hop_length, n_mels] for multi_resolution_mel. ``reconstruction_scale``: factor on
-    the reconstruction terms once the discriminators have joined.
+    the reconstruction terms once the discriminators have joined. ``penalty``: on the discriminators' gradient. Tasks
+    that copy nothing have the adversarial terms only.
     """
 
-    adversarial: Literal["least_squares", "hinge", "relativistic"] = "least_squares"
+    adversarial: Literal["least_squares", "hinge", "relativistic", "wasserstein"] = "least_squares"
+    penalty: PenaltyConfig | None = None
     weights: Weights = Weights()
     mel_resolutions: list[tuple[int, int, int]] = Field(
         [(256, 64, 40), (512, 128, 80), (1024, 256, 80), (2048, 512, 160)], min_length=1
@@ -150,8 +159,6 @@ class ObjectiveConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> ObjectiveConfig:
-        if not any(getattr(self.weights, name) for name in RECONSTRUCTION):
-            raise ValueError("weights: at least one reconstruction term must have a weight above 0")
         for n_fft, hop_length, n_mels in self.mel_resolutions:
             if not (n_mels >= 1 and 1 <= hop_length <= n_fft):
                 raise ValueError(f"mel_resolutions: [{n_fft}, {hop_length}, {n_mels}] should be [n_fft, hop, n_mels]")
@@ -161,11 +168,12 @@ class ObjectiveConfig(Config):
 class Objective(nn.Module):
     """Named loss terms and their weights for one recipe."""
 
-    def __init__(self, config: ObjectiveConfig, features: LogMelConfig):
+    def __init__(self, config: ObjectiveConfig, features: LogMelConfig, paired: bool = True):
         super().__init__()
         self.config = config
         self.pair = ADVERSARIAL[config.adversarial]
-        self.weights = {name: w for name, w in config.weights if w > 0}
+        names = Weights.model_fields if paired else ("adversarial",)
+        self.weights = {name: w for name, w in config.weights if w > 0 and name in names}
         full_band = {"fmin": 0.0, "fmax": None, "mean": None, "std": None}
         self.features = features.model_copy(update=full_band)  # HiFi-GAN too compares up to the Nyquist frequency
         self.base = (features.n_fft, features.hop_length)
@@ -182,6 +190,21 @@ class Objective(nn.Module):
         losses = [self.pair[0](r.logits, f.logits) for r, f in zip(real, fake, strict=True)]
         return {"adversarial": torch.stack(losses).mean()}
 
+    def penalty(
+        self, step: int, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The penalty on the discriminators' gradient, on the steps that are its turn."""
+        penalty = self.config.penalty
+        if penalty is None or step % penalty.interval:
+            return {}
+        return {"penalty": penalty(discriminators, real, fake, label)}
+
+    def discriminator_total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Weighted sum of the discriminators' terms; a penalty that comes every n-th step counts n times."""
+        if "penalty" not in terms:
+            return terms["adversarial"]
+        return terms["adversarial"] + self.config.penalty.weight * self.config.penalty.interval * terms["penalty"]
+
     def generator(
         self,
         real: Tensor,
@@ -196,7 +219,7 @@ class Objective(nn.Module):
         are then compared on it, not on the re-analysed waveform, as APNet does: their gradient reaches each bin
         directly.
         """
-        terms = self.reconstruction(real, fake, spectrum)
+        terms = self.reconstruction(real, fake, spectrum) if self.weights.keys() & set(RECONSTRUCTION) else {}
         if real_out is None or fake_out is None:
             return terms
         if "adversarial" in self.weights:

@@ -117,3 +117,78 @@ def describe(real: Tensor, fake: Tensor | np.ndarray, sample_rate: int) -> str:
     if "pesq" not in scores:
         parts.append("PESQ with pip install 'wavegan[metrics]'")
     return ", ".join(parts) + (f" (first {COPY_SECONDS} s)" if len(real) > COPY_SECONDS * sample_rate else "")
+
+
+# Metrics of sets of clips. p: probabilities (N, classes) that a judge gives, features: its features (N, D).
+
+
+def inception_score(p: Tensor) -> float:
+    """exp of the mean over clips of KL(p(y|x) || p(y)) (Salimans 2016, arXiv 1606.03498), from 1 to classes."""
+    p = p.double().clamp(min=1e-12)
+    return float((p * (p.log() - p.mean(0).log())).sum(1).mean().exp())
+
+
+def modified_inception_score(p: Tensor) -> float:
+    """exp of the mean over pairs of clips of KL(p(y|x) || p(y|x')) (Gurumurthy 2017, arXiv 1706.02071).
+
+    Over all pairs, not a sample of them: the mean of p(y|x) log p(y|x') factors.
+    """
+    p = p.double().clamp(min=1e-12)
+    return float(((p * p.log()).sum(1).mean() - (p.mean(0) * p.log().mean(0)).sum()).exp())
+
+
+def am_score(p: Tensor, p_train: Tensor) -> float:
+    """KL(p_train(y) || p(y)) + mean entropy of p(y|x) (Zhou 2018, arXiv 1703.02000); lower is better.
+
+    ``p_train`` (classes,): how often each class is trained on.
+    """
+    p, p_train = p.double().clamp(min=1e-12), p_train.double().clamp(min=1e-12)
+    return float((p_train * (p_train.log() - p.mean(0).log())).sum() - (p * p.log()).sum(1).mean())
+
+
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """Squared Frechet distance of two Gaussians fitted to features (N, D) (Heusel 2017, arXiv 1706.08500, eq. 6)."""
+    real, fake = real.double(), fake.double()
+    a, b = torch.cov(real.T), torch.cov(fake.T)
+    # The trace of sqrt(a b), from the eigenvalues of the symmetric sqrt(a) b sqrt(a), which are the same.
+    values, vectors = torch.linalg.eigh(a)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    trace = torch.linalg.eigvalsh(root @ b @ root).clamp(min=0).sqrt().sum()
+    return float((real.mean(0) - fake.mean(0)).square().sum() + a.trace() + b.trace() - 2 * trace)
+
+
+def different_bins(train: Tensor, other: Tensor, bins: int = 50) -> float:
+    """Share of bins of the training features that ``other`` fills differently (NDB; Richardson 2018, 1805.12462).
+
+    The bins are k-means clusters of the training features (N, D); two proportions differ by a two-sided z-test at 5 %.
+    """
+    from scipy.cluster.vq import kmeans2, vq
+
+    scale = train.std(0).clamp(min=1e-6)
+    points, others = np.asarray(train / scale, np.float64), np.asarray(other / scale, np.float64)
+    centres, own = kmeans2(points, bins, minit="++", seed=0)
+    counts = [np.bincount(places, minlength=bins) for places in (own, vq(others, centres)[0])]
+    n, m = len(points), len(others)
+    p, q = counts[0] / n, counts[1] / m
+    pooled = (counts[0] + counts[1]) / (n + m)
+    deviation = np.sqrt(np.maximum(pooled * (1 - pooled) * (1 / n + 1 / m), 1e-12))
+    return float((np.abs(p - q) / deviation > 1.96).mean())
+
+
+def intra_class_diversity(features: Tensor, labels: Tensor) -> float:
+    """Mean distance between the features (N, D) of two clips with the same label (N,), averaged over labels."""
+    distances = [torch.pdist(own).mean() for own in (features[labels == label] for label in labels.unique()) if len(own) > 1]
+    return float(torch.stack(distances).mean()) if distances else float("nan")
+
+
+def nearest_distance(clips: Tensor, train: Tensor, shifts: int = 3) -> Tensor:
+    """Distance of each log-mel (N, M, F) to the nearest training one (K, M, F), RMS a bin, best of small shifts; (N,).
+
+    Clips much nearer to the training clips than real test clips are would be copies.
+    """
+    bank = train.flatten(1)
+    best = torch.full((len(clips),), float("inf"))
+    for shift in range(-shifts, shifts + 1):
+        moved = clips.roll(shift, dims=-1).flatten(1)
+        best = torch.minimum(best, torch.cdist(moved, bank).amin(1))
+    return best / bank.shape[1] ** 0.5

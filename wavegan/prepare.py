@@ -63,9 +63,16 @@ def sources_in(folder: Path) -> list[Source]:
 
 
 def prepare(
-    sources: Sequence[Source], output: Path, sample_rate: int, min_seconds: float = 0.5, num_workers: int | None = None
+    sources: Sequence[Source],
+    output: Path,
+    sample_rate: int,
+    min_seconds: float = 0.5,
+    peak: float | None = None,
+    num_workers: int | None = None,
 ) -> Report:
     """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped.
+
+    With ``peak``, the largest sample of each becomes that: for clips that were recorded at different levels.
 
     A converted file carries the modification time of its source; where the two differ it is made again.
 
@@ -81,13 +88,14 @@ def prepare(
     if num_workers is not None and num_workers < 1:
         raise UserError(f"The number of workers must be at least 1, got {num_workers}.")
     output.mkdir(parents=True, exist_ok=True)
-    _same_settings(output / "settings.json", {"sample_rate": sample_rate, "min_seconds": min_seconds})
+    settings = {"sample_rate": sample_rate, "min_seconds": min_seconds} | ({} if peak is None else {"peak": peak})
+    _same_settings(output / "settings.json", settings)
     outcomes: dict[str, Utterance | str] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the pool is the parallelism
     pool = ThreadPoolExecutor(num_workers or os.cpu_count())
     try:
-        jobs = {pool.submit(_convert, s, output / "audio", sample_rate, min_seconds): s for s in sources}
+        jobs = {pool.submit(_convert, s, output / "audio", sample_rate, min_seconds, peak): s for s in sources}
         pending = set(jobs)
         with Bar("Preparing", len(sources)) as bar:
             while pending:
@@ -122,7 +130,9 @@ def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> str:
     return f"{', '.join(f'{name} {len(part)}' for name, part in parts.items())} -> {output}"
 
 
-def _convert(source: Source, folder: Path, sample_rate: int, min_seconds: float) -> Utterance | str:
+def _convert(
+    source: Source, folder: Path, sample_rate: int, min_seconds: float, peak: float | None
+) -> Utterance | str:
     """The utterance, or why there is none. A finished file from an earlier run is taken as it is."""
     target, waveform = folder / f"{source.id}.flac", None
     try:
@@ -137,6 +147,8 @@ def _convert(source: Source, folder: Path, sample_rate: int, min_seconds: float)
                 return f"shorter than {min_seconds:g} s"
             if waveform.abs().max() < SILENCE:
                 return "silent (nothing above -60 dB)"
+            if peak is not None:
+                waveform = waveform * (peak / waveform.abs().max())
     except UnicodeEncodeError:
         return "its name is not valid UTF-8: rename it"
     except FileNotFoundError:

@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from wavegan import config
+from wavegan.augment import AugmentConfig
 from wavegan.config import Config
 from wavegan.data import DataConfig
 from wavegan.discriminators import DiscriminatorConfig
 from wavegan.generators import GeneratorConfig
-from wavegan.losses import ObjectiveConfig
+from wavegan.losses import RECONSTRUCTION, ObjectiveConfig
 from wavegan.tasks import TaskConfig
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -23,10 +24,11 @@ class TrainerConfig(Config):
     """How long, how fast, how often. Intervals count steps; a step is one batch.
 
     ``adversarial_start``: the share of ``max_steps`` trained on reconstruction alone, before the discriminators
-    join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``alternate``: from then on, even steps
-    train the discriminators and odd ones the generator, instead of both on every batch. ``muon_learning_rate``:
+    join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``critic_steps``: from
+    then on, so many batches train the discriminators and then one the generator; 0 trains both on every batch. ``muon_learning_rate``:
     train the generator's matrices with Muon at this rate, the rest with AdamW. ``final_learning_rate``: where the
-    cosine ends, as a share of the peak.
+    cosine ends, as a share of the peak. ``initial_weights``: part of the generator -> checkpoint folder whose
+    generator it begins as, such as {vocoder: runs/vocoder}; ``frozen``: parts of the generator that are not trained.
     """
 
     max_steps: int = Field(ge=1)
@@ -41,7 +43,9 @@ class TrainerConfig(Config):
     clip_norm: float = Field(10.0, gt=0)
     ema: float = Field(0.999, ge=0, lt=1)
     adversarial_start: float = Field(0.0, ge=0, le=1)
-    alternate: bool = False
+    critic_steps: int = Field(0, ge=0)
+    initial_weights: dict[str, Path] = {}
+    frozen: list[str] = []
     log_interval: int = Field(50, ge=1)
     valid_interval: int = Field(500, ge=1)
     checkpoint_interval: int = Field(500, ge=1)
@@ -63,14 +67,20 @@ class Recipe(Config):
     generator: GeneratorConfig
     discriminators: list[DiscriminatorConfig] = []
     objective: ObjectiveConfig = ObjectiveConfig()
+    augment: AugmentConfig | None = None
     data: DataConfig
     trainer: TrainerConfig
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         features = self.task.features
-        if problem := self.generator.check(features):
+        if problem := self.generator.check(self.task):
             raise ValueError(problem)
+        if self.task.name == "generation":
+            self._check_generation()
+            return self
+        if not any(getattr(self.objective.weights, name) for name in RECONSTRUCTION):
+            raise ValueError("objective.weights: at least one reconstruction term must have a weight above 0")
         if self.data.segment_length % features.hop_length:
             raise ValueError(
                 f"data.segment_length {self.data.segment_length} must be a multiple of "
@@ -82,6 +92,16 @@ class Recipe(Config):
         if self.trainer.adversarial_start < 1 and not self.discriminators:
             raise ValueError("no discriminators: list some, or set trainer.adversarial_start to 1")
         return self
+
+    def _check_generation(self) -> None:
+        if self.data.segment_length != self.task.length:
+            raise ValueError(f"data.segment_length {self.data.segment_length} must be task.length {self.task.length}")
+        if not self.discriminators or self.trainer.adversarial_start > 0:
+            raise ValueError("generation needs discriminators, and trainer.adversarial_start 0: they are its only loss")
+        extra = self.objective.weights.model_fields_set - {"adversarial"}
+        if extra or not self.objective.weights.adversarial:
+            raise ValueError(f"objective.weights: generation has no {', '.join(sorted(extra)) or 'loss without'} "
+                             "adversarial term; only `adversarial` can be set")
 
 
 def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:

@@ -14,9 +14,11 @@ from wavegan import audio, checkpoint, config, contract
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
+from wavegan.tasks import GenerationConfig
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 MEL_SUFFIXES = (".npz", ".npy")
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 Array = np.ndarray | Tensor
 
 
@@ -42,6 +44,8 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
 class Synthesizer:
     """A trained generator and the contract of what it reads.
 
+    >>> speaker = Synthesizer.from_pretrained("digits-8k")
+    >>> waveform = speaker.digits("8675309", seed=1)
     >>> vocoder = Synthesizer.from_pretrained("vocoder-16k")
     >>> waveform = vocoder.vocode("speech.wav")  # numpy float32 (T,) at vocoder.sample_rate
     """
@@ -93,6 +97,8 @@ class Synthesizer:
         Raises:
             UserError: a file that can't be read, or a mel that doesn't fit the model, with the difference.
         """
+        if self.config.task.name != "vocoder":
+            raise UserError(f"'{self.config.name}' speaks out of noise and can't copy speech; use vocoder-16k.")
         if isinstance(source, (list, tuple)):
             return [self.vocode(item, sample_rate=sample_rate, features=features) for item in source]
         if features is not None and not isinstance(features, LogMelConfig):
@@ -139,6 +145,125 @@ class Synthesizer:
             waveform = nn.functional.pad(waveform, (0, -length % hop))
         return self._squeeze(self._generate(self._analyse(waveform))[..., :length], waveform.dim() == 1)
 
+    def latent(self, count: int, seed: int = 0) -> Tensor:
+        """``count`` latents (count, Z) of a generation model, the same for the same seed on every machine.
+
+        Raises:
+            UserError: not a generation model, or a seed outside 0 to 2**63 - 1.
+        """
+        task = self._generation()
+        if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**63:
+            raise UserError(f"seed should be a whole number from 0 up, got {seed}.")
+        return task.draw(count, torch.Generator().manual_seed(int(seed)))
+
+    def generate(
+        self,
+        labels: Sequence[str] | int,
+        *,
+        speaker: str | Sequence[str] | None = None,
+        seed: int = 0,
+        truncation: float = 1.0,
+        z: Array | None = None,
+    ) -> np.ndarray:
+        """One clip a label, out of noise.
+
+        Args:
+            labels: from the model's vocabulary, ``self.config.task.conditions["label"]``; for an unconditional model,
+                how many clips.
+            speaker: one for all, or one for each; None draws one for each by the seed.
+            seed: which latents are drawn.
+            truncation: what latents are multiplied by: 1 is full variety, 0 the most typical take.
+            z: latents (N, Z) to use instead of drawn ones, such as those of ``latent`` or between two of them.
+
+        Returns:
+            float32 waveforms (N, T) at ``self.sample_rate``.
+
+        Raises:
+            UserError: a label or speaker that the model doesn't know (says which it does), or an option out of range.
+        """
+        task = self._generation()
+        if isinstance(labels, str):
+            raise UserError(f"labels should be a list of labels, such as ['{labels}'].")
+        count = labels if isinstance(labels, int) else len(labels)
+        if count < 1:
+            raise UserError("Nothing to generate: give at least one label.")
+        if isinstance(truncation, bool) or not 0 <= truncation <= 1:
+            raise UserError(f"truncation should lie between 0 and 1, got {truncation}.")
+        drawn = self.latent(count, seed)
+        z = drawn if z is None else torch.as_tensor(z, dtype=torch.float32)
+        if z.shape != drawn.shape or not bool(torch.isfinite(z).all()):
+            raise UserError(f"z should be finite, of shape {tuple(drawn.shape)}, got {tuple(z.shape)}.")
+        columns = {"label": labels, "speaker": self._speakers(speaker, count, seed)}
+        if isinstance(labels, int) == ("label" in task.conditions):
+            raise UserError("This model needs labels." if isinstance(labels, int) else "This model has no labels.")
+        label = [task.index(name, [str(v) for v in columns[name]]) for name in task.conditions]
+        return self._clips(truncation * z, torch.stack(label, 1) if label else None)
+
+    def digits(
+        self,
+        digits: str | int | Sequence[int | str],
+        *,
+        speaker: str | None = None,
+        seed: int = 0,
+        truncation: float = 1.0,
+        gap: float = 0.1,
+        z: Array | None = None,
+    ) -> np.ndarray:
+        """A spoken number, digit by digit, by one voice: "8675309", [8, 6, 7], ...
+
+        Args:
+            gap: seconds of silence between digits; the other options are those of ``generate``.
+
+        Returns:
+            float32 waveform (T,).
+
+        Raises:
+            UserError: something that isn't a digit, nothing at all, or as ``generate``.
+        """
+        task = self._generation()
+        items = list(str(digits)) if isinstance(digits, (str, int)) else [str(d) for d in digits]
+        items = [item for item in items if not item.isspace()]
+        if not items:
+            raise UserError("No digits given; write a number such as 8675309.")
+        if strange := [item for item in items if item not in tuple("0123456789")]:
+            raise UserError(f"'{strange[0]}' is not a digit; write a number such as 8675309.")
+        if not 0 <= gap <= 10:
+            raise UserError(f"gap should lie between 0 and 10 seconds, got {gap}.")
+        words = task.conditions.get("label", [])
+        labels = [item if item in words else DIGITS[int(item)] for item in items]
+        if speaker is None and "speaker" in task.conditions:  # one voice for the whole number
+            speaker = self._speakers(None, 1, seed)[0]
+        clips = self.generate(labels, speaker=speaker, seed=seed, truncation=truncation, z=z)
+        silence = np.zeros(round(gap * self.sample_rate), np.float32)
+        pieces = [piece for clip in clips for piece in (_trim(clip), silence)]
+        return np.concatenate(pieces[:-1])
+
+    def _generation(self) -> GenerationConfig:
+        if self.config.task.name != "generation":
+            raise UserError(f"'{self.config.name}' reads mels and can't speak out of noise; use digits-8k, or another "
+                            "model of the generation task.")
+        return self.config.task
+
+    def _speakers(self, speaker: str | Sequence[str] | None, count: int, seed: int) -> Sequence[str]:
+        known = self.config.task.conditions.get("speaker", [])
+        if not known:
+            if speaker is not None:
+                raise UserError("This model has no speakers; leave the speaker out.")
+            return []
+        if speaker is None:
+            random = np.random.default_rng(int(seed))
+            return [known[i] for i in random.integers(len(known), size=count)]
+        speakers = [speaker] * count if isinstance(speaker, str) else list(speaker)
+        if len(speakers) != count:
+            raise UserError(f"{len(speakers)} speakers for {count} labels; give one, or one for each.")
+        return speakers
+
+    @torch.inference_mode()
+    def _clips(self, z: Tensor, label: Tensor | None, batch_size: int = 64) -> np.ndarray:
+        labels = [None] * len(z) if label is None else label.to(self.device).split(batch_size)
+        parts = zip(z.to(self.device).split(batch_size), labels, strict=False)
+        return torch.cat([self.generator(x, y)[:, 0].float().cpu() for x, y in parts]).numpy()
+
     @torch.inference_mode()
     def _generate(self, mel: Tensor) -> Tensor:
         """(B, M, F) -> (B, T). Long inputs go in chunks with the receptive field on both sides: the same output."""
@@ -168,3 +293,9 @@ class Synthesizer:
         if not bool(torch.isfinite(waveform).all()):
             raise UserError("The waveform has samples that are not finite (NaN or infinity).")
         return waveform.float()
+
+
+def _trim(clip: np.ndarray, decibels: float = 40.0) -> np.ndarray:
+    """The clip (T,) without the silence before and after it: what lies that much below its peak."""
+    loud = np.flatnonzero(np.abs(clip) > np.abs(clip).max() * 10 ** (-decibels / 20))
+    return clip[loud[0] : loud[-1] + 1] if len(loud) else clip

@@ -1,17 +1,28 @@
-"""Tasks: the only place where vocoder, digits and the others differ.
+"""Tasks: the only place where vocoder, generation and the others differ.
 
-Shapes: B batch, T samples, M mel bands, F frames.
+A task config says what the generator is given and which labels there are; its module makes the generator's input from
+a batch, and validates. Shapes: B batch, T samples, M mel bands, F frames, Z latent, V conditions.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from wavegan import metrics
 from wavegan.config import Config
 from wavegan.dsp import LogMel, LogMelConfig
+from wavegan.errors import UserError
+from wavegan.manifest import Utterance
+
+if TYPE_CHECKING:
+    from wavegan.data import Segments
+    from wavegan.tracker import Tracker
 
 
 class VocoderConfig(Config):
@@ -20,15 +31,24 @@ class VocoderConfig(Config):
     name: Literal["vocoder"] = "vocoder"
     features: LogMelConfig
 
+    @property
+    def label_sizes(self) -> tuple[int, ...]:
+        return ()
+
+    def with_vocabulary(self, utterances: Sequence[Utterance]) -> VocoderConfig:
+        return self
+
+    def encode(self, utterances: Sequence[Utterance]) -> Tensor | None:
+        return None
+
     def build(self) -> Vocoder:
         return Vocoder(self)
 
 
-TaskConfig = VocoderConfig  # becomes a union on `name` with the second task
-
-
 class Vocoder(nn.Module):
     """Copy-synthesis: the generator's input is the log-mel of its target."""
+
+    paired = True  # real and fake are the same utterance: reconstruction losses make sense
 
     def __init__(self, config: VocoderConfig):
         super().__init__()
@@ -41,3 +61,177 @@ class Vocoder(nn.Module):
 
     def compose(self, fake: Tensor, x: Tensor) -> Tensor:
         return fake
+
+    def validate(
+        self, generator: nn.Module, clips: Segments, tracker: Tracker, step: int, num_samples: int
+    ) -> dict[str, float]:
+        """Copy-synthesis of whole clips; the mean of each metric. ``num_samples`` copies are kept to listen to."""
+        scores: dict[str, list[float]] = {}
+        hop, rate = self.log_mel.config.hop_length, self.log_mel.config.sample_rate
+        device = self.log_mel.window.device
+        shown = {i * len(clips.names) // num_samples for i in range(num_samples)}
+        for i, (name, samples) in enumerate(zip(clips.names, clips.waveforms, strict=True)):
+            real = samples.float() / 32768
+            x = self.sample_input(real[: len(real) // hop * hop].to(device)[None, None])
+            fake = self.compose(generator(x), x)[0, 0].float().cpu()
+            for metric, score in metrics.copy_quality(real, fake, rate).items():
+                scores.setdefault(metric, []).append(score)
+            if i in shown:
+                tracker.sample(step, name, real, fake, rate)
+        return {name: float(torch.tensor(v).nanmean()) for name, v in scores.items()}
+
+
+Condition = Literal["label", "speaker"]
+
+
+class GenerationConfig(Config):
+    """Noise, and labels, to waveform.
+
+    ``length``: samples of every clip. ``conditions``: which columns of the manifest the generator is told, each with
+    its vocabulary; an empty one is filled from the training manifest when a run starts. {} is unconditional.
+    ``latent``: N(0, 1), or uniform in [-1, 1] as WaveGAN's.
+    """
+
+    name: Literal["generation"] = "generation"
+    features: LogMelConfig
+    length: int = Field(16384, ge=64)
+    conditions: dict[Condition, list[str]] = {"label": []}
+    latent_dim: int = Field(64, ge=1)
+    latent: Literal["normal", "uniform"] = "normal"
+
+    @field_validator("conditions")
+    @classmethod
+    def _check(cls, conditions: dict[Condition, list[str]]) -> dict[Condition, list[str]]:
+        for name, words in conditions.items():
+            if len(set(words)) < len(words):
+                raise ValueError(f"{name}: a word appears twice")
+        return conditions
+
+    @property
+    def label_sizes(self) -> tuple[int, ...]:
+        return tuple(len(words) for words in self.conditions.values())
+
+    def with_vocabulary(self, utterances: Sequence[Utterance]) -> GenerationConfig:
+        """A copy whose empty vocabularies hold the sorted values of the utterances.
+
+        Raises:
+            UserError: an utterance lacks the column.
+        """
+        filled = {}
+        for name, words in self.conditions.items():
+            if missing := [u.id for u in utterances if getattr(u, name) is None]:
+                raise UserError(
+                    f"{len(missing)} utterances have no {name} ('{missing[0]}', ...), but task.conditions asks for it. "
+                    f"Prepare the corpus with {name}s, or leave it out of task.conditions."
+                )
+            filled[name] = words or sorted({getattr(u, name) for u in utterances})
+        return self.model_copy(update={"conditions": filled})
+
+    def encode(self, utterances: Sequence[Utterance]) -> Tensor | None:
+        """Labels of utterances as (N, V) int64.
+
+        Raises:
+            UserError: a value outside the vocabulary.
+        """
+        if not self.conditions:
+            return None
+        return torch.stack([self.index(name, [getattr(u, name) for u in utterances]) for name in self.conditions], 1)
+
+    def index(self, condition: Condition, values: Sequence[Any]) -> Tensor:
+        """Places of ``values`` in a vocabulary, (N,) int64.
+
+        Raises:
+            UserError: one isn't there; says which there are.
+        """
+        words = self.conditions[condition]
+        for value in values:
+            if value not in words:
+                raise UserError(f"No such {condition}: '{value}'. There are: {', '.join(words)}.")
+        return torch.tensor([words.index(value) for value in values], dtype=torch.int64)
+
+    def draw(self, count: int, random: torch.Generator | None = None, device: torch.device | None = None) -> Tensor:
+        """Latents (count, Z)."""
+        if self.latent == "normal":
+            return torch.randn(count, self.latent_dim, generator=random, device=device)
+        return torch.rand(count, self.latent_dim, generator=random, device=device) * 2 - 1
+
+    def build(self) -> Generation:
+        return Generation(self)
+
+
+class Generation(nn.Module):
+    """Noise to waveform: nothing ties a fake to the real clip beside it, but their labels."""
+
+    paired = False
+    TAKES = 8  # of each label, in validation
+    MOST_GROUPS = 64
+    COLLAPSED = 0.5  # diversity, as a share of that of recordings
+
+    def __init__(self, config: GenerationConfig):
+        super().__init__()
+        self.config = config
+        self.log_mel = LogMel(config.features)
+
+    def sample_input(self, waveform: Tensor, label: Tensor | None = None) -> Tensor:
+        """(B, 1, T) -> latents (B, Z), from torch's global random state."""
+        return self.config.draw(len(waveform), device=waveform.device)
+
+    def compose(self, fake: Tensor, x: Tensor) -> Tensor:
+        return fake
+
+    def validate(
+        self, generator: nn.Module, clips: Segments, tracker: Tracker, step: int, num_samples: int
+    ) -> dict[str, float]:
+        """How unlike the takes of one label are, beside recordings of it; a grid of takes at fixed latents.
+
+        Diversity is the mean distance of two takes with the same labels, as a share of that of two recordings; 1 is
+        as diverse as recordings, 0 is mode collapse.
+        """
+        real = torch.stack([clips.clip(i) for i in range(len(clips.names))])
+        labels = [()] * len(real) if clips.labels is None else [tuple(row) for row in clips.labels.tolist()]
+        groups = {label: [i for i, own in enumerate(labels) if own == label] for label in sorted(set(labels))}
+        groups = {label: members for label, members in groups.items() if len(members) > 1}
+        chosen = list(groups)[:: max(1, len(groups) // self.MOST_GROUPS)] or sorted(set(labels))[:1]
+        random = torch.Generator().manual_seed(0)
+        z = self.config.draw(self.TAKES, random)
+        takes = {label: self._takes(generator, z, label) for label in chosen}
+        rate = self.config.features.sample_rate
+        tracker.grid(step, {self._name(label): takes[label] for label in _spread(chosen, 10)}, rate, num_samples)
+        if not groups:
+            return {}
+        scale = self._spread_of(real[[i for members in groups.values() for i in members[:2]]], pairs=True)
+        diversity = {label: float(self._spread_of(takes[label]) / scale) for label in chosen}
+        least = min(diversity, key=lambda label: diversity[label])
+        if diversity[least] < self.COLLAPSED:
+            print(
+                f"Step {step}: takes of '{self._name(least)}' differ only {diversity[least]:.2f} times as much as "
+                "recordings do. If that goes on falling, the generator collapses: lower trainer.learning_rate, or "
+                "raise objective.penalty.weight.",
+                file=sys.stderr,
+            )
+        return {"diversity": sum(diversity.values()) / len(diversity), "diversity_least": diversity[least]}
+
+    def _takes(self, generator: nn.Module, z: Tensor, label: tuple[int, ...]) -> Tensor:
+        device = self.log_mel.window.device
+        labels = torch.tensor(label, device=device).expand(len(z), -1) if label else None
+        return generator(z.to(device), labels).float().cpu()
+
+    def _spread_of(self, waveforms: Tensor, pairs: bool = False) -> Tensor:
+        """Mean distance of log-mels, of all pairs among (N, 1, T) or of neighbours (0, 1), (2, 3), ..."""
+        mel = self.log_mel(waveforms.to(self.log_mel.window.device)).flatten(1)
+        if pairs:
+            return (mel[0::2] - mel[1::2]).abs().mean()
+        return torch.stack([(a - mel[i + 1 :]).abs().mean(1).sum() for i, a in enumerate(mel[:-1])]).sum() / (
+            len(mel) * (len(mel) - 1) / 2
+        )
+
+    def _name(self, label: tuple[int, ...]) -> str:
+        return " ".join(words[i] for i, words in zip(label, self.config.conditions.values(), strict=True)) or "all"
+
+
+def _spread(items: list, count: int) -> list:
+    """At most ``count`` of the items, evenly."""
+    return items if len(items) <= count else [items[i * len(items) // count] for i in range(count)]
+
+
+TaskConfig = Annotated[VocoderConfig | GenerationConfig, Field(discriminator="name")]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from wavegan import audio
@@ -46,6 +47,17 @@ class Tracker:
         self.board.add_audio(f"samples/{name}", fake.unsqueeze(0), step, sample_rate)
         self.board.add_figure(f"samples/{name}", figure, step)
 
+    def grid(self, step: int, rows: dict[str, Tensor], sample_rate: int, num_samples: int) -> None:
+        """Clips (N, 1, T) of each row's name: one picture of all, and ``num_samples`` clips of each row as a wav."""
+        folder = self.folder / "samples" / f"step-{step:08d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        figure = grid_figure(rows, sample_rate, f"step {step}")
+        figure.savefig(folder / "grid.png", dpi=80)
+        self.board.add_figure("samples/grid", figure, step)
+        for name, clips in rows.items():
+            if num_samples:
+                audio.write(folder / f"{name.replace('/', '-')}.wav", clips[:num_samples].flatten(), sample_rate)
+
     def close(self) -> None:
         self.file.close()
         self.board.close()
@@ -66,6 +78,25 @@ def spectrogram_figure(waveforms: dict[str, Tensor], sample_rate: int, title: st
         )
         ax.set(title=name, xlabel="seconds")
     axes[0].set_ylabel("Hz")
+    figure.suptitle(title)
+    return figure
+
+
+def grid_figure(rows: dict[str, Tensor], sample_rate: int, title: str = ""):  # noqa: ANN201
+    """A matplotlib figure: a row of spectrograms for each name, from clips (N, 1, T), in dB, 80 dB of range."""
+    from matplotlib.figure import Figure
+
+    n_fft = 2 ** round(np.log2(sample_rate * 0.032))
+    columns = max(len(clips) for clips in rows.values())
+    figure = Figure(figsize=(1.3 * columns + 0.8, 0.9 * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for row, (name, clips) in zip(axes, rows.items(), strict=True):
+        for ax, clip in zip(row, clips, strict=False):
+            spectrum = torch.stft(clip[0].float(), n_fft, n_fft // 4, window=torch.hann_window(n_fft), return_complex=True)
+            level = 20 * torch.log10(spectrum.abs() * 4 / n_fft + 1e-6)
+            ax.imshow(level, origin="lower", aspect="auto", vmin=-80, vmax=0, cmap="magma")
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     figure.suptitle(title)
     return figure
 

@@ -14,7 +14,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from wavegan import checkpoint, manifest, metrics
+from wavegan import checkpoint, manifest
+from wavegan.augment import augment
 from wavegan.data import Batch, Segments
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
@@ -39,10 +40,12 @@ class Trainer:
             raise UserError(f"trainer.accelerator '{c.accelerator}' can't be used here: {error}") from None
         self.device = self.fabric.device
         torch.manual_seed(c.seed)
-        generator = recipe.generator.build(self.features)
-        discriminators = Discriminators(recipe.discriminators)
+        train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
+        generator = recipe.generator.build(recipe.task)
+        discriminators = Discriminators(recipe.discriminators, recipe.task)
+        self._prepare(generator)
         self.task = recipe.task.build().to(self.device)
-        self.objective = Objective(recipe.objective, self.features).to(self.device)
+        self.objective = Objective(recipe.objective, self.features, self.task.paired).to(self.device)
         self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)
         self.generator, self.optimizers_g = self._setup(generator, c.learning_rate, c.muon_learning_rate)
         self.generator.mark_forward_method("generate")
@@ -56,17 +59,33 @@ class Trainer:
         self.logs: dict[str, Tensor] = {}  # the latest value of each term: players that alternate are both seen
         if resume:
             self._load(checkpoint.load_trainer(folder))
-        train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
-        self.segments = Segments(train, recipe.data, self.features, c.seed)
-        self.valid = Segments(valid, recipe.data, self.features, c.seed)
-        self.valid_names = [u.id for u in valid]
+        self.segments, self.valid = (
+            Segments(part, recipe.data, self.features, c.seed, recipe.task.encode(part)) for part in (train, valid)
+        )
         self.tracker = Tracker(folder, self.step)
 
     def _setup(self, module: nn.Module, rate: float, muon_rate: float | None = None) -> tuple[Any, list]:
         c = self.config
-        optimizers = build_optimizers(module.parameters(), rate, c.betas, c.weight_decay, muon_rate)
+        trained = [p for p in module.parameters() if p.requires_grad]
+        optimizers = build_optimizers(trained, rate, c.betas, c.weight_decay, muon_rate)
         module, *optimizers = self.fabric.setup(module, *optimizers)
         return module, optimizers
+
+    def _prepare(self, generator: nn.Module) -> None:
+        """Give parts of a fresh generator the weights they begin with, and freeze those that are not trained."""
+        c = self.config
+        for name in {*c.initial_weights, *c.frozen} - dict(generator.named_children()).keys():
+            known = ", ".join(n for n, _ in generator.named_children())
+            raise UserError(f"The generator has no part '{name}' for trainer.initial_weights or frozen: {known}.")
+        for name, folder in c.initial_weights.items():
+            source, contents = checkpoint.load_generator(folder)
+            if difference := self.features.diff(contents.task.features):
+                shown = "; ".join(f"{k}: recipe {ours}, there {theirs}" for k, (ours, theirs) in difference.items())
+                raise UserError(f"{folder} has other features than the recipe: {shown}.")
+            path = folder / checkpoint.GENERATOR
+            checkpoint.load_tensors(generator.get_submodule(name), source.state_dict(), path)
+        for name in c.frozen:
+            generator.get_submodule(name).requires_grad_(False)
 
     def train(self) -> int:
         """Run to ``max_steps`` or to an interrupt (SIGINT, SIGTERM), saving on the way.
@@ -107,25 +126,34 @@ class Trainer:
         c = self.config
         real, label = (None if part is None else part.to(self.device) for part in batch)
         adversarial = self.step >= c.adversarial_step and self.discriminators is not None
-        turn = {"d", "g"} if not c.alternate else {"d"} if self.step % 2 == 0 else {"g"}
+        turn = {"d", "g"}
+        if c.critic_steps:
+            turn = {"d"} if self.step % (c.critic_steps + 1) < c.critic_steps else {"g"}
         turn = turn if adversarial else {"g"}
         logs: dict[str, Tensor] = {}
+        # Whatever is drawn below depends on (seed, step) alone: resuming needs no random state.
+        torch.manual_seed(c.seed * 1_000_003 + self.step)
 
         x = self.task.sample_input(real, label)
         with torch.set_grad_enabled("g" in turn):
             fake, spectrum = self.generator.generate(x, label)
             fake = self.task.compose(fake, x)
+        heard = [real, fake]
+        if self.recipe.augment and adversarial:
+            heard = augment(self.recipe.augment, heard, self.features.sample_rate)
 
         if "d" in turn:
-            real_out, fake_out = self.discriminators.compare(real, fake.detach(), label)
+            real_out, fake_out = self.discriminators.compare(heard[0], heard[1].detach(), label)
             terms = self.objective.discriminator(real_out, fake_out)
-            self._update("d", self.discriminators, self.optimizers_d, terms, terms["adversarial"])
+            terms |= self.objective.penalty(self.step, self.discriminators, heard[0], heard[1].detach(), label)
+            total = self.objective.discriminator_total(terms)
+            self._update("d", self.discriminators, self.optimizers_d, terms, total)
             logs |= {f"train/d/{name}": term.detach() for name, term in terms.items()}
         if "g" in turn:
             real_out = fake_out = None
             if adversarial:
                 self.discriminators.requires_grad_(False)
-                real_out, fake_out = self.discriminators.compare(real, fake, label)
+                real_out, fake_out = self.discriminators.compare(*heard, label)
             terms = self.objective.generator(real, fake, spectrum, real_out, fake_out)
             self._update("g", self.generator, self.optimizers_g, terms, self.objective.total(terms))
             if adversarial:
@@ -183,21 +211,10 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Copy-synthesis of the whole validation clips with the averaged weights; logs the mean of each metric."""
-        scores: dict[str, list[float]] = {}
-        hop, rate = self.features.hop_length, self.features.sample_rate
-        count = len(self.valid_names)
-        shown = {i * count // self.config.num_samples for i in range(self.config.num_samples)}
-        for i, (name, samples) in enumerate(zip(self.valid_names, self.valid.waveforms, strict=True)):
-            real = samples.float() / 32768
-            whole = real[: len(real) // hop * hop].to(self.device)[None, None]
-            x = self.task.sample_input(whole)
-            fake = self.task.compose(self.ema(x), x)[0, 0].float().cpu()
-            for metric, score in metrics.copy_quality(real, fake, rate).items():
-                scores.setdefault(metric, []).append(score)
-            if i in shown:
-                self.tracker.sample(self.step, name, real, fake, rate)
-        means = {f"valid/{name}": float(torch.tensor(v).nanmean()) for name, v in scores.items()}
+        """The task's validation of the averaged weights; logs and returns its metrics."""
+        count = self.config.num_samples
+        scores = self.task.validate(self.ema, self.valid, self.tracker, self.step, count)
+        means = {f"valid/{name}": score for name, score in scores.items()}
         self.tracker.log(self.step, means)
         return means
 

@@ -1,40 +1,51 @@
 """Discriminators. The union below is the registry: a new one is one file and one line here.
 
-The contract: ``config.build()`` gives a list of modules, each ``(waveform (B, 1, T), label) -> DiscriminatorOutput``.
+The contract: ``config.build(task)`` gives a list of modules, each ``(waveform (B, 1, T), label (B, V) or None) ->
+DiscriminatorOutput``, composed of ``analyse(waveform) -> x``, the representation that it hears (a waveform, a spectrum),
+and ``judge(x, label) -> DiscriminatorOutput``, its network. Where the task has labels, each judges whether they fit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.frames import FramesConfig
 from wavegan.discriminators.period import PeriodConfig
 from wavegan.discriminators.resolution import ResolutionConfig
 from wavegan.discriminators.scale import ScaleConfig
+from wavegan.discriminators.wavegan import WaveGANDiscriminatorConfig
 
-DiscriminatorConfig = Annotated[PeriodConfig | ResolutionConfig | ScaleConfig, Field(discriminator="name")]
+if TYPE_CHECKING:
+    from wavegan.tasks import TaskConfig
+
+DiscriminatorConfig = Annotated[
+    FramesConfig | PeriodConfig | ResolutionConfig | ScaleConfig | WaveGANDiscriminatorConfig, Field(discriminator="name")
+]
 
 __all__ = [
     "DiscriminatorConfig",
     "DiscriminatorOutput",
     "Discriminators",
+    "FramesConfig",
     "PeriodConfig",
     "ResolutionConfig",
     "ScaleConfig",
+    "WaveGANDiscriminatorConfig",
 ]
 
 
 class Discriminators(nn.Module):
     """The ensemble that judges a waveform."""
 
-    def __init__(self, configs: Iterable[DiscriminatorConfig]):
+    def __init__(self, configs: Iterable[DiscriminatorConfig], task: TaskConfig):
         super().__init__()
-        self.members = nn.ModuleList(member for config in configs for member in config.build())
+        self.members = nn.ModuleList(member for config in configs for member in config.build(task))
 
     def forward(self, waveform: Tensor, label: Tensor | None = None) -> list[DiscriminatorOutput]:
         return [member(waveform, label) for member in self.members]

@@ -6,7 +6,8 @@ The published Conv2d with (k, 1) kernels never mixes the columns of a period, so
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -14,7 +15,11 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.projection import Projection
 from wavegan.layers import weight_norm
+
+if TYPE_CHECKING:
+    from wavegan.tasks import TaskConfig
 
 
 class PeriodConfig(Config):
@@ -24,14 +29,14 @@ class PeriodConfig(Config):
     periods: list[Annotated[int, Field(ge=1)]] = Field([2, 3, 5, 7, 11], min_length=1)
     channels: list[int] = Field([32, 128, 512, 1024, 1024], min_length=1)
 
-    def build(self) -> list[nn.Module]:
-        return [PeriodDiscriminator(period, self.channels) for period in self.periods]
+    def build(self, task: TaskConfig) -> list[nn.Module]:
+        return [PeriodDiscriminator(period, self.channels, task.label_sizes) for period in self.periods]
 
 
 class PeriodDiscriminator(nn.Module):
     """(B, 1, T) -> logits (B, N)."""
 
-    def __init__(self, period: int, channels: list[int]):
+    def __init__(self, period: int, channels: list[int], label_sizes: Sequence[int] = ()):
         super().__init__()
         self.period = period
         widths = [1, *channels]
@@ -41,15 +46,23 @@ class PeriodDiscriminator(nn.Module):
             for c_in, c_out, stride in zip(widths, channels, strides, strict=False)
         )
         self.conv_post = weight_norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
+        self.projection = Projection(label_sizes, channels[-1])
 
-    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        batch, _, length = waveform.shape
-        waveform = F.pad(waveform, (0, -length % self.period), mode="reflect")
+    def analyse(self, waveform: Tensor) -> Tensor:
+        return waveform
+
+    def judge(self, x: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
+        batch, _, length = x.shape
+        waveform = F.pad(x, (0, -length % self.period), mode="reflect")
         x = waveform.unflatten(2, (-1, self.period)).permute(0, 3, 1, 2).flatten(0, 1)  # (B * p, 1, T / p)
         feature_maps = []
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.1)
             feature_maps.append(x.unflatten(0, (batch, self.period)))
+        features = feature_maps[-1].transpose(1, 2)  # (B, C, p, N)
         x = self.conv_post(x).unflatten(0, (batch, self.period))
         feature_maps.append(x)
-        return DiscriminatorOutput(x.flatten(1), feature_maps)
+        return DiscriminatorOutput(x.flatten(1) + self.projection(features, label), feature_maps)
+
+    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
+        return self.judge(self.analyse(waveform), label)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -11,8 +12,12 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.projection import Projection
 from wavegan.dsp import hann_window, stft
 from wavegan.layers import weight_norm
+
+if TYPE_CHECKING:
+    from wavegan.tasks import TaskConfig
 
 
 class ResolutionConfig(Config):
@@ -33,14 +38,17 @@ class ResolutionConfig(Config):
                 )
         return resolutions
 
-    def build(self) -> list[nn.Module]:
-        return [ResolutionDiscriminator(r, self.channels, self.input == "complex") for r in self.resolutions]
+    def build(self, task: TaskConfig) -> list[nn.Module]:
+        is_complex, sizes = self.input == "complex", task.label_sizes
+        return [ResolutionDiscriminator(r, self.channels, is_complex, sizes) for r in self.resolutions]
 
 
 class ResolutionDiscriminator(nn.Module):
     """(B, 1, T) -> logits (B, N), by 2-D convolutions over (frames, bins) of one STFT."""
 
-    def __init__(self, resolution: tuple[int, int, int], channels: int, is_complex: bool):
+    def __init__(
+        self, resolution: tuple[int, int, int], channels: int, is_complex: bool, label_sizes: Sequence[int] = ()
+    ):
         super().__init__()
         self.n_fft, self.hop_length, win_length = resolution
         self.is_complex = is_complex
@@ -53,17 +61,24 @@ class ResolutionDiscriminator(nn.Module):
             for i in range(5)
         )
         self.conv_post = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
+        self.projection = Projection(label_sizes, channels)
 
-    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
+    def analyse(self, waveform: Tensor) -> Tensor:
+        """(B, 1, T) -> (B, 1 or 2, F, K)."""
         with torch.autocast(waveform.device.type, enabled=False):
             spectrum = stft(waveform.squeeze(1), self.n_fft, self.hop_length, self.window)
             parts = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # (B, 2, F, K)
             # Without the epsilon the gradient of the magnitude is infinite in silence.
-            x = parts if self.is_complex else (parts.square().sum(1, keepdim=True) + 1e-9).sqrt()
+            return parts if self.is_complex else (parts.square().sum(1, keepdim=True) + 1e-9).sqrt()
+
+    def judge(self, x: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
         feature_maps = []
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.1)
             feature_maps.append(x)
-        x = self.conv_post(x)
-        feature_maps.append(x)
-        return DiscriminatorOutput(x.flatten(1), feature_maps)
+        logits = self.conv_post(x)
+        feature_maps.append(logits)
+        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps)
+
+    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
+        return self.judge(self.analyse(waveform), label)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 from torch import Tensor, nn
@@ -10,7 +11,11 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.projection import Projection
 from wavegan.layers import spectral_norm, weight_norm
+
+if TYPE_CHECKING:
+    from wavegan.tasks import TaskConfig
 
 KERNEL_SIZES = (15, 41, 41, 41, 41, 41, 5)
 STRIDES = (1, 2, 2, 4, 4, 1, 1)
@@ -32,14 +37,14 @@ class ScaleConfig(Config):
                 raise ValueError(f"{c_in} -> {c_out} channels can't be split into {groups} groups; use multiples of 16")
         return channels
 
-    def build(self) -> list[nn.Module]:
-        return [ScaleDiscriminator(i, self.channels) for i in range(self.scales)]
+    def build(self, task: TaskConfig) -> list[nn.Module]:
+        return [ScaleDiscriminator(i, self.channels, task.label_sizes) for i in range(self.scales)]
 
 
 class ScaleDiscriminator(nn.Module):
     """(B, 1, T) -> logits (B, N). The raw scale is spectrally normalised, the others weight-normed, as published."""
 
-    def __init__(self, poolings: int, channels: list[int]):
+    def __init__(self, poolings: int, channels: list[int], label_sizes: Sequence[int] = ()):
         super().__init__()
         norm = weight_norm if poolings else spectral_norm
         self.poolings = poolings
@@ -49,15 +54,21 @@ class ScaleDiscriminator(nn.Module):
             for i, k in enumerate(KERNEL_SIZES)
         )
         self.conv_post = norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
+        self.projection = Projection(label_sizes, channels[-1])
 
-    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        x = waveform
+    def analyse(self, waveform: Tensor) -> Tensor:
         for _ in range(self.poolings):
-            x = F.avg_pool1d(x, 4, 2, padding=2)
+            waveform = F.avg_pool1d(waveform, 4, 2, padding=2)
+        return waveform
+
+    def judge(self, x: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
         feature_maps = []
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.1)
             feature_maps.append(x)
-        x = self.conv_post(x)
-        feature_maps.append(x)
-        return DiscriminatorOutput(x.flatten(1), feature_maps)
+        logits = self.conv_post(x)
+        feature_maps.append(logits)
+        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps)
+
+    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
+        return self.judge(self.analyse(waveform), label)

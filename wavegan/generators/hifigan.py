@@ -6,7 +6,7 @@ Shapes: B batch, M mel bands, F frames, C channels, T = F * product(upsample_rat
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -16,6 +16,9 @@ from torch.nn import functional as F
 from wavegan.config import Config
 from wavegan.dsp import LogMelConfig
 from wavegan.layers import same_padding, weight_norm
+
+if TYPE_CHECKING:
+    from wavegan.tasks import TaskConfig
 
 SLOPE = 0.1
 FINAL_SLOPE = 0.01  # the published code leaves PyTorch's default here; published weights need it
@@ -47,16 +50,19 @@ class HiFiGANConfig(Config):
             raise ValueError(f"upsample_initial_channel must be divisible by 2 ** {len(self.upsample_rates)}")
         return self
 
-    def check(self, features: LogMelConfig) -> str | None:
-        """Why this generator can't read these features, or None."""
+    def check(self, task: TaskConfig) -> str | None:
+        """Why this generator can't do the task, or None."""
+        if task.name != "vocoder":
+            return f"generator 'hifigan' reads mels; the task is '{task.name}'"
+        features = task.features
         product = math.prod(self.upsample_rates)
         if product != features.hop_length:
             shown = " x ".join(map(str, self.upsample_rates))
             return f"generator.upsample_rates multiply to {shown} = {product}, hop_length is {features.hop_length}"
         return None
 
-    def build(self, features: LogMelConfig) -> HiFiGAN:
-        return HiFiGAN(self, features)
+    def build(self, task: TaskConfig) -> HiFiGAN:
+        return HiFiGAN(self, task.features)
 
 
 V1 = HiFiGANConfig()

@@ -6,7 +6,7 @@ Shapes: B batch, M mel bands, F frames, C = dim, K = n_fft / 2 + 1, T = F * hop_
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from wavegan.config import Config
 from wavegan.dsp import InverseSTFT, LogMel, LogMelConfig
 from wavegan.layers import ConvNeXtBlock, same_padding
+
+if TYPE_CHECKING:
+    from wavegan.tasks import TaskConfig
 
 
 class SpectralConfig(Config):
@@ -32,7 +35,13 @@ class SpectralConfig(Config):
     kernel_size: int = Field(7, ge=1)
     head: Literal["prior", "polar"] = "prior"
 
-    def check(self, features: LogMelConfig) -> str | None:
+    def check(self, task: TaskConfig) -> str | None:
+        """Why this generator can't do the task, or None."""
+        if task.name != "vocoder":
+            return f"generator 'spectral' reads mels; the task is '{task.name}'"
+        return self.check_features(task.features)
+
+    def check_features(self, features: LogMelConfig) -> str | None:
         """Why this generator can't read these features, or None."""
         if self.kernel_size % 2 == 0:
             return f"generator.kernel_size must be odd, got {self.kernel_size}"
@@ -41,8 +50,8 @@ class SpectralConfig(Config):
             return f"hop_length {features.hop_length} is too long for a window of {features.window_length}: use a third"
         return None
 
-    def build(self, features: LogMelConfig) -> SpectralGenerator:
-        return SpectralGenerator(self, features)
+    def build(self, task: TaskConfig) -> SpectralGenerator:
+        return SpectralGenerator(self, task.features)
 
 
 VOCOS = SpectralConfig(dim=512, num_blocks=8, head="polar")

@@ -1,0 +1,56 @@
+"""Free Spoken Digit Dataset (Jackson 2018): 3,000 recordings of the ten digits, 6 speakers, 8 kHz. CC BY-SA 4.0.
+
+The recordings 0 to 4 of each speaker and digit are the official test split; 5 and 6 are kept for validation. Each is
+scaled to the same peak: the speakers' levels differ by a factor of ten.
+
+    python recipes/fsdd/prepare.py                               # downloads the archive (16 MB)
+    python recipes/fsdd/prepare.py --source ARCHIVE.tar.gz       # or a folder that holds `recordings`
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from wavegan.errors import UserError, reported
+from wavegan.manifest import Utterance
+from wavegan.prepare import Source, prepare, write_manifests
+
+SAMPLE_RATE = 8000
+NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<index>\d+)\.wav")
+
+
+def scan(folder: Path) -> list[Source]:
+    """All recordings below ``folder``, named DIGIT_SPEAKER_INDEX.wav."""
+    found = [(path, NAME.fullmatch(path.name)) for path in sorted(folder.rglob("*.wav"))]
+    sources = [Source(path, path.stem, speaker=m["speaker"], label=m["digit"]) for path, m in found if m]
+    if not sources:
+        raise UserError(f"{folder} holds no recordings named like 7_jackson_32.wav. Give the folder above them.")
+    return sources
+
+
+def place(utterance: Utterance) -> str:
+    """Which part of the split an utterance belongs to."""
+    index = int(utterance.id.rsplit("_", 1)[1])
+    return "test" if index < 5 else "valid" if index < 7 else "train"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="download", help="archive or folder (default: download)")
+    parser.add_argument("--output", type=Path, default=Path("data/fsdd"))
+    parser.add_argument("--num-workers", type=int)
+    options = parser.parse_args()
+    sources = scan(Path(options.source))
+    report = prepare(sources, options.output, SAMPLE_RATE, min_seconds=0.1, peak=0.7, num_workers=options.num_workers)
+    print(report)
+    parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
+    for utterance in report.kept:
+        parts[place(utterance)].append(utterance)
+    print(write_manifests(options.output, parts))
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

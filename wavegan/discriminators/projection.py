@@ -1,0 +1,32 @@
+"""Class-conditional judgement by projection (Miyato 2018, arXiv 1802.05637).
+
+Shapes: B batch, C channels, V conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Projection(nn.Module):
+    """Inner product of each label's embedding with the features: what is added to the logits.
+
+    Begins at zero: the discriminator first learns what is real, then what fits its label.
+    """
+
+    def __init__(self, label_sizes: Sequence[int], channels: int):
+        super().__init__()
+        self.embeddings = nn.ModuleList(nn.Embedding(size, channels) for size in label_sizes)
+        for embedding in self.embeddings:
+            nn.init.zeros_(embedding.weight)
+
+    def forward(self, features: Tensor, label: Tensor | None) -> Tensor | float:
+        """features (B, C, ...) and label (B, V) -> (B, 1); 0 without labels."""
+        if label is None or not len(self.embeddings):
+            return 0.0
+        pooled = features.flatten(2).mean(2) if features.dim() > 2 else features
+        embedded = torch.stack([embed(label[:, i]) for i, embed in enumerate(self.embeddings)]).sum(0)
+        return (pooled * embedded).sum(1, keepdim=True)

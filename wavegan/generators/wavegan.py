@@ -1,0 +1,77 @@
+"""WaveGAN's generator (Donahue 2019, arXiv 1802.04208, table 3): noise to waveform by transposed convolutions.
+
+Shapes: B batch, Z latent, V conditions, T samples.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wavegan.config import Config
+
+if TYPE_CHECKING:
+    from wavegan.tasks import TaskConfig
+
+KERNEL_SIZE = 25
+
+
+def strides_for(length: int) -> list[int]:
+    """Five layers of stride 4 up to 16,384 samples, a sixth of 2 or 4 up to 32,768 or 65,536, and so on."""
+    strides = [4] * 5
+    while 16 * math.prod(strides) < length:
+        strides = [*strides[:-1], 4, 2] if strides[-1] == 4 else [*strides[:-1], 4]
+    return strides
+
+
+class WaveGANConfig(Config):
+    """``dim`` 64 is published. Other lengths than 16,384 x 2 ** n start from fewer than 16 frames and are cut."""
+
+    name: Literal["wavegan"] = "wavegan"
+    dim: int = Field(64, ge=1)
+    embedding_dim: int = Field(50, ge=1)
+
+    def check(self, task: TaskConfig) -> str | None:
+        """Why this generator can't do the task, or None."""
+        return None if task.name == "generation" else f"generator 'wavegan' reads noise; the task is '{task.name}'"
+
+    def build(self, task: TaskConfig) -> WaveGAN:
+        return WaveGAN(self, task)
+
+
+class WaveGAN(nn.Module):
+    """(B, Z) and labels (B, V) -> waveform (B, 1, T). Labels, not in the paper, are embedded beside the latent."""
+
+    context_frames = None  # every sample depends on the whole latent
+
+    def __init__(self, config: WaveGANConfig, task: TaskConfig):
+        super().__init__()
+        self.length, self.strides = task.length, strides_for(task.length)
+        start = math.ceil(task.length / math.prod(self.strides))
+        widths = [config.dim * 2**i for i in reversed(range(len(self.strides)))]
+        self.embeddings = nn.ModuleList(nn.Embedding(size, config.embedding_dim) for size in task.label_sizes)
+        inputs = task.latent_dim + config.embedding_dim * len(task.label_sizes)
+        self.start_shape = (widths[0], start)
+        self.start = nn.Linear(inputs, widths[0] * start)
+        self.convs = nn.ModuleList(
+            nn.ConvTranspose1d(c_in, c_out, KERNEL_SIZE, stride)
+            for c_in, c_out, stride in zip(widths, [*widths[1:], 1], self.strides, strict=True)
+        )
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        labels = [] if label is None else [embed(label[:, i]) for i, embed in enumerate(self.embeddings)]
+        x = F.relu(self.start(torch.cat([x, *labels], dim=1)).unflatten(1, self.start_shape))
+        for conv, stride in zip(self.convs, self.strides, strict=True):
+            length = x.shape[-1] * stride
+            left = (KERNEL_SIZE - stride) // 2  # "same" padding: the output is the input times the stride
+            x = conv(x)[..., left : left + length]
+            x = torch.tanh(x) if conv is self.convs[-1] else F.relu(x)
+        return x[..., : self.length]
+
+    def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, None]:
+        return self(x, label), None

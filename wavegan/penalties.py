@@ -1,0 +1,64 @@
+"""Gradient penalties on discriminators: what keeps a GAN without reconstruction losses from diverging.
+
+Shapes: B batch, T samples. A discriminator is ``judge(analyse(waveform), label)``; penalties that perturb its input
+perturb what ``analyse`` gives (a standardised log-mel, a spectrum, the waveform itself).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from wavegan.config import Config
+from wavegan.discriminators import Discriminators
+
+
+class GradientPenalty(Config):
+    """WGAN-GP: (|grad D| - 1) ** 2 between real and fake waveforms (Gulrajani 2017, arXiv 1704.00028, equation 3)."""
+
+    name: Literal["gradient"] = "gradient"
+    weight: float = Field(10.0, ge=0)
+    interval: int = Field(1, ge=1)
+
+    def __call__(self, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None) -> Tensor:
+        mix = torch.rand(len(real), 1, 1, device=real.device)
+        between = (real + mix * (fake - real)).detach().requires_grad_(True)
+        terms = []
+        for output in discriminators(between, label):
+            # A clip's gradient reaches no other clip: one sum gives the gradient of each.
+            (gradient,) = torch.autograd.grad(output.logits.mean(1).sum(), between, create_graph=True)
+            terms.append((gradient.flatten(1).norm(dim=1) - 1).square().mean())
+        return torch.stack(terms).mean()
+
+
+class FiniteDifferencePenalty(Config):
+    """R1 + R2, the squared gradient norm at real and fake inputs (Mescheder 2018, arXiv 1801.04406; R3GAN, 2501.05441).
+
+    By finite differences, E over u ~ N(0, I) of ((D(x + e u) - D(x)) / e) ** 2: no double backward, which a CPU does
+    slowly. The step ``epsilon`` is in units of the input's RMS, so that a weight means the same for any input. Every
+    ``interval``-th step, with the weight multiplied by it.
+    """
+
+    name: Literal["finite_difference"] = "finite_difference"
+    weight: float = Field(0.15, ge=0)
+    interval: int = Field(4, ge=1)
+    epsilon: float = Field(0.05, gt=0)
+
+    def __call__(self, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None) -> Tensor:
+        waveform = torch.cat([real, fake])
+        labels = None if label is None else torch.cat([label, label])
+        terms = []
+        for member in discriminators.members:
+            with torch.no_grad():
+                x = member.analyse(waveform)
+                step = self.epsilon * x.square().mean().sqrt()
+            moved = member.judge(x + step * torch.randn_like(x), labels).logits
+            change = (moved - member.judge(x, labels).logits) / self.epsilon
+            terms.append(2 * change.square().mean())  # the mean over 2 B clips, twice: R1 + R2
+        return torch.stack(terms).mean()
+
+
+PenaltyConfig = Annotated[GradientPenalty | FiniteDifferencePenalty, Field(discriminator="name")]
