@@ -32,7 +32,9 @@ PUBLISHED = {
 
 
 def models() -> dict[str, tuple[torch.nn.Module, LogMelConfig]]:
-    built = {name: (fold_weight_norm(c.build(VocoderConfig(features=f))).eval(), f) for name, (c, f) in PUBLISHED.items()}
+    built = {
+        name: (fold_weight_norm(c.build(VocoderConfig(features=f))).eval(), f) for name, (c, f) in PUBLISHED.items()
+    }
     for name in list_pretrained():
         synthesizer = Synthesizer.from_pretrained(name)
         built[f"{name} (ours)"] = (synthesizer.generator, synthesizer.features)

@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# What every recipe's run.sh does: recipes/run.sh NAME [options of recipes/NAME/prepare.py]
+# What every recipe's run.sh does: recipes/run.sh NAME "STAGE ..." [options of recipes/NAME/prepare.py]
+# Trains recipes/NAME/STAGE.yaml one after the other: the last one in runs/NAME, those before in runs/NAME-STAGE.
 # Interrupted, run it again: preparation goes on per file, training where it stopped. data/ and runs/ are made in the
-# folder you stand in; the copies to listen to are in runs/NAME/test/index.html.
+# folder you stand in; what the evaluation writes to listen to is in runs/NAME/test.
 set -euo pipefail
-name=$1 && shift
+name=$1 stages=($2) && shift 2
 recipe=$(cd "$(dirname "$0")" && pwd)/$name
 python "$recipe/prepare.py" "$@" --output "data/$name"
-if [ -e "runs/$name/trainer.pt" ]; then
-  wavegan train --resume "runs/$name"
-else
-  wavegan train "$recipe/quarter_hour.yaml" --run "runs/$name"
-fi
-wavegan evaluate "runs/$name" vocoder-16k --manifest "data/$name/test.jsonl" -o "runs/$name/test"
+for stage in "${stages[@]}"; do
+  run=runs/$name-$stage
+  [ "$stage" = "${stages[-1]}" ] && run=runs/$name
+  if [ -e "$run/trainer.pt" ]; then
+    wavegan train --resume "$run"
+  else
+    wavegan train "$recipe/$stage.yaml" --run "$run"
+  fi
+done
+wavegan evaluate "runs/$name" ${beside:-} --manifest "data/$name/test.jsonl" -o "runs/$name/test"

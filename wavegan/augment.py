@@ -1,4 +1,4 @@
-"""Augmentation of what discriminators see: the same random changes on real and fake, so that few recordings last longer.
+"""Augmentation of what discriminators see: the same random changes on real and fake, so that few recordings suffice.
 
 Karras 2020 (arXiv 2006.06676): with a probability below 1 the generator doesn't learn the changes themselves.
 

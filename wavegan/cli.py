@@ -78,6 +78,61 @@ def _vocode_file(synthesizer, source: Path, output: Path) -> None:  # noqa: ANN0
         print(f"  how close to {source.name}: {metrics.describe(real, fake, synthesizer.sample_rate)}")
 
 
+SeedOption = Annotated[int, typer.Option(help="Which voices and takes.")]
+TruncationOption = Annotated[float, typer.Option(help="1: full variety, 0: the most typical take.")]
+SpeakerOption = Annotated[str | None, typer.Option(help="One of the model's speakers (default: drawn by the seed).")]
+
+
+@app.command()
+def digits(
+    number: Annotated[list[str], typer.Argument(help="A number, or digits apart.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Sound file to write.")],
+    model: ModelOption = "digits-8k",
+    speaker: SpeakerOption = None,
+    seed: SeedOption = 0,
+    truncation: TruncationOption = 1.0,
+    gap: Annotated[float, typer.Option(help="Seconds of silence between digits.")] = 0.1,
+) -> None:
+    """Speak a number, digit by digit, out of noise: nobody ever said it."""
+    from wavegan import audio
+    from wavegan.synthesizer import Synthesizer
+
+    audio.check_target(output)
+    synthesizer = Synthesizer.from_pretrained(model)
+    start = time.perf_counter()
+    options = {"speaker": speaker, "seed": seed, "truncation": truncation, "gap": gap}
+    waveform = synthesizer.digits("".join(number), **options)
+    _write_clip(output, waveform, synthesizer.sample_rate, time.perf_counter() - start)
+
+
+@app.command()
+def generate(
+    labels: Annotated[list[str], typer.Argument(help="Labels that the model knows, spoken one after the other.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Sound file to write.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A model in the package, or a checkpoint folder.")],
+    speaker: SpeakerOption = None,
+    seed: SeedOption = 0,
+    truncation: TruncationOption = 1.0,
+) -> None:
+    """Clips of any labels out of noise, by a model of the generation task."""
+    from wavegan import audio
+    from wavegan.synthesizer import Synthesizer
+
+    audio.check_target(output)
+    synthesizer = Synthesizer.from_pretrained(model)
+    start = time.perf_counter()
+    clips = synthesizer.generate(labels, speaker=speaker, seed=seed, truncation=truncation)
+    _write_clip(output, clips.reshape(-1), synthesizer.sample_rate, time.perf_counter() - start)
+
+
+def _write_clip(output: Path, waveform, sample_rate: int, elapsed: float) -> None:  # noqa: ANN001
+    from wavegan import audio
+
+    audio.write(output, waveform, sample_rate)
+    seconds = len(waveform) / sample_rate
+    print(f"{output}: {seconds:.2f} s at {sample_rate} Hz, {seconds / elapsed:.0f} times real time")
+
+
 @app.command()
 def mel(
     source: Annotated[Path, typer.Argument(help="A sound file.")],
@@ -116,21 +171,25 @@ def train(
     if status:
         print(f"Stopped at step {trainer.step}. Go on with: wavegan train --resume {trainer.folder}")
     else:
-        print(f"Trained {trainer.step} steps. Hear it: wavegan vocode IN.wav -o OUT.wav --model {trainer.folder}")
+        print(f"Trained {trainer.step} steps. Hear it: {trainer.task.command.format(model=trainer.folder)}")
     raise typer.Exit(status)
 
 
 @app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="Models in the package or checkpoint folders.")],
-    manifest: Annotated[Path, typer.Option(help="Manifest of the recordings to copy (.jsonl).")],
+    manifest: Annotated[Path, typer.Option(help="Manifest of the test recordings (.jsonl).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json, wavs and index.html.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many, evenly spaced.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Vocoders: only so many, evenly spaced.")] = None,
+    count: Annotated[int, typer.Option(min=100, help="Generation: how many clips.")] = 2048,
+    train_manifest: Annotated[
+        Path | None, typer.Option("--train", help="Generation: the training clips (default: train.jsonl beside it).")
+    ] = None,
 ) -> None:
-    """Copy every recording of a manifest with each model, score the copies, write a page to listen to."""
+    """Vocoders copy every recording of a manifest; models of the generation task are compared with it as sets."""
     from wavegan.evaluate import evaluate as run_evaluation
 
-    print(run_evaluation(models, manifest, output, limit))
+    print(run_evaluation(models, manifest, output, limit, count, train_manifest))
 
 
 @app.command()
@@ -148,6 +207,8 @@ def info(
     parameters = sum(p.numel() for p in synthesizer.generator.parameters())
     print(f"{contents.name}: {contents.generator.name} generator, {parameters:,} parameters, step {contents.step}")
     print(f"written by wavegan {contents.wavegan_version}, checkpoint format {contents.format_version}")
+    for condition, words in getattr(contents.task, "conditions", {}).items():
+        print(f"{condition}: {', '.join(words)}")
     print("features:")
     for name, value in synthesizer.features:
         print(f"  {name}: {value if not isinstance(value, list) else f'{len(value)} values'}")

@@ -41,9 +41,7 @@ def import_hifigan(source: Path, output: Path, weights: Path | None = None) -> N
     generator = fold_weight_norm(generator_config.build(task))
     tensors = rename(fold_tensors(_load(weights)), len(generator_config.resblock_kernel_sizes))
     checkpoint.load_tensors(generator, tensors, weights)
-    contents = checkpoint.CheckpointConfig.of_today(
-        step=0, name=weights.name, task=task, generator=generator_config
-    )
+    contents = checkpoint.CheckpointConfig.of_today(step=0, name=weights.name, task=task, generator=generator_config)
     checkpoint.save_generator(output, generator, contents)
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,7 +55,9 @@ class JudgeConfig(Config):
         else:
             n_fft, hop, n_mels, scale = 0.050, 0.010, 40, {"mel_scale": "htk", "mel_norm": "none"}
         n_fft, hop = 2 * round(n_fft * self.sample_rate / 2), round(hop * self.sample_rate)
-        return LogMelConfig(sample_rate=self.sample_rate, n_fft=n_fft, hop_length=hop, n_mels=n_mels, floor=1e-2, **scale)
+        return LogMelConfig(
+            sample_rate=self.sample_rate, n_fft=n_fft, hop_length=hop, n_mels=n_mels, floor=1e-2, **scale
+        )
 
 
 class Judge(nn.Module):
@@ -66,9 +69,9 @@ class Judge(nn.Module):
         self.log_mel = LogMel(contents.features)
         self.shift, self.scale = contents.features.normal_range
         n_mels, two = contents.features.n_mels, contents.kind == "image"
-        widths = [1, 24, 48, 96, 128] if two else [n_mels, 96, 96, 128, 128]
+        widths = [1, 16, 32, 64, 64] if two else [n_mels, 64, 96, 96, 96]
         conv, norm, size = (nn.Conv2d, nn.BatchNorm2d, 3) if two else (nn.Conv1d, nn.BatchNorm1d, 5)
-        pool = nn.MaxPool2d(2) if two else nn.MaxPool1d(2)
+        pool = (nn.MaxPool2d if two else nn.MaxPool1d)(2, ceil_mode=True)
         layers: list[nn.Module] = []
         for c_in, c_out in zip(widths, widths[1:], strict=False):
             layers += [conv(c_in, c_out, size, padding=size // 2), norm(c_out), nn.ReLU(), pool]
@@ -91,7 +94,7 @@ class Judge(nn.Module):
         return torch.cat([r[0].softmax(1) for r in results]), torch.cat([r[1] for r in results])
 
 
-def fit(contents: JudgeConfig, clips: Tensor, labels: Tensor, steps: int = 1200, batch_size: int = 64) -> Judge:
+def fit(contents: JudgeConfig, clips: Tensor, labels: Tensor, steps: int = 800, batch_size: int = 64) -> Judge:
     """Train a judge on clips (N, 1, T) with labels (N,); the same seed and clips give the same judge."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(contents.seed)
@@ -134,9 +137,8 @@ def load_judge(path: Path) -> Judge:
     try:
         data = json.loads(path.with_suffix(".json").read_text())
         judge = Judge(config.parse(JudgeConfig, data, str(path.with_suffix(".json"))))
-        judge.load_state_dict({n: t.float() if t.is_floating_point() else t
-                               for n, t in load_file(path.with_suffix(".safetensors")).items()})
-    except (OSError, ValueError, RuntimeError) as error:
+        judge.load_state_dict(load_file(path.with_suffix(".safetensors")))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"The judge {path} can't be read ({error}). Delete it to train it again.") from None
     return judge.eval().requires_grad_(False)
 

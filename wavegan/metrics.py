@@ -177,7 +177,9 @@ def different_bins(train: Tensor, other: Tensor, bins: int = 50) -> float:
 
 def intra_class_diversity(features: Tensor, labels: Tensor) -> float:
     """Mean distance between the features (N, D) of two clips with the same label (N,), averaged over labels."""
-    distances = [torch.pdist(own).mean() for own in (features[labels == label] for label in labels.unique()) if len(own) > 1]
+    distances = [
+        torch.pdist(own).mean() for own in (features[labels == label] for label in labels.unique()) if len(own) > 1
+    ]
     return float(torch.stack(distances).mean()) if distances else float("nan")
 
 

@@ -130,9 +130,7 @@ def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> str:
     return f"{', '.join(f'{name} {len(part)}' for name, part in parts.items())} -> {output}"
 
 
-def _convert(
-    source: Source, folder: Path, sample_rate: int, min_seconds: float, peak: float | None
-) -> Utterance | str:
+def _convert(source: Source, folder: Path, sample_rate: int, min_seconds: float, peak: float | None) -> Utterance | str:
     """The utterance, or why there is none. A finished file from an earlier run is taken as it is."""
     target, waveform = folder / f"{source.id}.flac", None
     try:

@@ -14,7 +14,7 @@ from wavegan.config import Config
 from wavegan.data import DataConfig
 from wavegan.discriminators import DiscriminatorConfig
 from wavegan.generators import GeneratorConfig
-from wavegan.losses import RECONSTRUCTION, ObjectiveConfig
+from wavegan.losses import RECONSTRUCTION, ObjectiveConfig, Weights
 from wavegan.tasks import TaskConfig
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -24,11 +24,12 @@ class TrainerConfig(Config):
     """How long, how fast, how often. Intervals count steps; a step is one batch.
 
     ``adversarial_start``: the share of ``max_steps`` trained on reconstruction alone, before the discriminators
-    join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``critic_steps``: from
-    then on, so many batches train the discriminators and then one the generator; 0 trains both on every batch. ``muon_learning_rate``:
-    train the generator's matrices with Muon at this rate, the rest with AdamW. ``final_learning_rate``: where the
-    cosine ends, as a share of the peak. ``initial_weights``: part of the generator -> checkpoint folder whose
-    generator it begins as, such as {vocoder: runs/vocoder}; ``frozen``: parts of the generator that are not trained.
+    join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``critic_steps``: from then on, so many
+    batches train the discriminators and then one the generator; 0 trains both on every batch.
+    ``muon_learning_rate``: train the generator's matrices with Muon at this rate, the rest with AdamW.
+    ``final_learning_rate``: where the cosine ends, as a share of the peak. ``initial_weights``: part of the generator
+    -> checkpoint folder whose generator it begins as, such as {vocoder: runs/vocoder}. ``frozen``: parts of the
+    generator that are not trained.
     """
 
     max_steps: int = Field(ge=1)
@@ -98,10 +99,11 @@ class Recipe(Config):
             raise ValueError(f"data.segment_length {self.data.segment_length} must be task.length {self.task.length}")
         if not self.discriminators or self.trainer.adversarial_start > 0:
             raise ValueError("generation needs discriminators, and trainer.adversarial_start 0: they are its only loss")
-        extra = self.objective.weights.model_fields_set - {"adversarial"}
-        if extra or not self.objective.weights.adversarial:
-            raise ValueError(f"objective.weights: generation has no {', '.join(sorted(extra)) or 'loss without'} "
-                             "adversarial term; only `adversarial` can be set")
+        weights, usual = self.objective.weights, Weights()
+        if asked := [name for name, w in weights if w > 0 and name != "adversarial" and w != getattr(usual, name)]:
+            raise ValueError(f"objective.weights: generation copies nothing and has no {', '.join(asked)} term")
+        if not weights.adversarial:
+            raise ValueError("objective.weights.adversarial must be above 0: generation has no other loss")
 
 
 def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:

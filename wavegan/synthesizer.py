@@ -151,10 +151,7 @@ class Synthesizer:
         Raises:
             UserError: not a generation model, or a seed outside 0 to 2**63 - 1.
         """
-        task = self._generation()
-        if isinstance(seed, bool) or int(seed) != seed or not 0 <= seed < 2**63:
-            raise UserError(f"seed should be a whole number from 0 up, got {seed}.")
-        return task.draw(count, torch.Generator().manual_seed(int(seed)))
+        return self._generation().draw(count, torch.Generator().manual_seed(_check_seed(seed)))
 
     def generate(
         self,
@@ -240,8 +237,10 @@ class Synthesizer:
 
     def _generation(self) -> GenerationConfig:
         if self.config.task.name != "generation":
-            raise UserError(f"'{self.config.name}' reads mels and can't speak out of noise; use digits-8k, or another "
-                            "model of the generation task.")
+            raise UserError(
+                f"'{self.config.name}' reads mels and can't speak out of noise; use digits-8k, or another "
+                "model of the generation task."
+            )
         return self.config.task
 
     def _speakers(self, speaker: str | Sequence[str] | None, count: int, seed: int) -> Sequence[str]:
@@ -251,7 +250,7 @@ class Synthesizer:
                 raise UserError("This model has no speakers; leave the speaker out.")
             return []
         if speaker is None:
-            random = np.random.default_rng(int(seed))
+            random = np.random.default_rng(_check_seed(seed))
             return [known[i] for i in random.integers(len(known), size=count)]
         speakers = [speaker] * count if isinstance(speaker, str) else list(speaker)
         if len(speakers) != count:
@@ -293,6 +292,12 @@ class Synthesizer:
         if not bool(torch.isfinite(waveform).all()):
             raise UserError("The waveform has samples that are not finite (NaN or infinity).")
         return waveform.float()
+
+
+def _check_seed(seed: int) -> int:
+    if isinstance(seed, bool) or seed != seed // 1 or not 0 <= seed < 2**63:
+        raise UserError(f"seed should be a whole number from 0 up, got {seed}.")
+    return int(seed)
 
 
 def _trim(clip: np.ndarray, decibels: float = 40.0) -> np.ndarray:

@@ -48,6 +48,7 @@ class VocoderConfig(Config):
 class Vocoder(nn.Module):
     """Copy-synthesis: the generator's input is the log-mel of its target."""
 
+    command = "wavegan vocode IN.wav -o OUT.wav --model {model}"  # to hear it
     paired = True  # real and fake are the same utterance: reconstruction losses make sense
 
     def __init__(self, config: VocoderConfig):
@@ -171,6 +172,8 @@ class Generation(nn.Module):
         super().__init__()
         self.config = config
         self.log_mel = LogMel(config.features)
+        words = config.conditions.get("label", [])[:3]
+        self.command = f"wavegan generate {' '.join(words)} -o OUT.wav --model {{model}}"
 
     def sample_input(self, waveform: Tensor, label: Tensor | None = None) -> Tensor:
         """(B, 1, T) -> latents (B, Z), from torch's global random state."""

@@ -92,9 +92,11 @@ def grid_figure(rows: dict[str, Tensor], sample_rate: int, title: str = ""):  # 
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, (name, clips) in zip(axes, rows.items(), strict=True):
         for ax, clip in zip(row, clips, strict=False):
-            spectrum = torch.stft(clip[0].float(), n_fft, n_fft // 4, window=torch.hann_window(n_fft), return_complex=True)
+            spectrum = torch.stft(
+                clip[0].float(), n_fft, n_fft // 4, window=torch.hann_window(n_fft), return_complex=True
+            )
             level = 20 * torch.log10(spectrum.abs() * 4 / n_fft + 1e-6)
-            ax.imshow(level, origin="lower", aspect="auto", vmin=-80, vmax=0, cmap="magma")
+            ax.imshow(level.numpy(), origin="lower", aspect="auto", vmin=-80, vmax=0, cmap="magma")
             ax.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     figure.suptitle(title)

@@ -5,19 +5,28 @@ scaled to the same peak: the speakers' levels differ by a factor of ten.
 
     python recipes/fsdd/prepare.py                               # downloads the archive (16 MB)
     python recipes/fsdd/prepare.py --source ARCHIVE.tar.gz       # or a folder that holds `recordings`
+
+GitHub packs its archives anew now and then, so what is checked is the SHA-256 of the recordings in them. The archive
+that our results come from has the SHA-256 21404fcebb7f03c6d6d632772d5dcaa8376c76cd0091e8682384e45d70d77a99.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 from pathlib import Path
 
+from wavegan.archive import fetch, unpack
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance
 from wavegan.prepare import Source, prepare, write_manifests
 
 SAMPLE_RATE = 8000
+ARCHIVE = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
+RECORDINGS_SHA256 = (
+    "f61c3c6fd35f7f93b0f520e6d1dc337b9186c8551f561ec4f613824665a11627"  # names and contents, sorted by name
+)
 NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<index>\d+)\.wav")
 
 
@@ -28,6 +37,18 @@ def scan(folder: Path) -> list[Source]:
     if not sources:
         raise UserError(f"{folder} holds no recordings named like 7_jackson_32.wav. Give the folder above them.")
     return sources
+
+
+def check(sources: list[Source]) -> None:
+    """Refuse recordings that are not the published ones: a hash of their names and contents, sorted by name."""
+    sha = hashlib.sha256()
+    for source in sorted(sources, key=lambda s: s.id):
+        sha.update(source.id.encode() + hashlib.sha256(source.path.read_bytes()).digest())
+    if sha.hexdigest() != RECORDINGS_SHA256:
+        raise UserError(
+            f"These {len(sources)} recordings have the SHA-256 {sha.hexdigest()}, the published ones "
+            f"{RECORDINGS_SHA256}. Download the archive again; for other recordings, see recipes/labelled_folder."
+        )
 
 
 def place(utterance: Utterance) -> str:
@@ -42,7 +63,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("data/fsdd"))
     parser.add_argument("--num-workers", type=int)
     options = parser.parse_args()
-    sources = scan(Path(options.source))
+    folder = Path(options.source)
+    if not folder.is_dir():
+        archive = fetch(ARCHIVE, options.output / "raw") if options.source == "download" else folder
+        folder = unpack(archive, options.output / "raw" / "unpacked")
+    sources = scan(folder)
+    check(sources)
     report = prepare(sources, options.output, SAMPLE_RATE, min_seconds=0.1, peak=0.7, num_workers=options.num_workers)
     print(report)
     parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}

@@ -1,7 +1,7 @@
 """Discriminators. The union below is the registry: a new one is one file and one line here.
 
 The contract: ``config.build(task)`` gives a list of modules, each ``(waveform (B, 1, T), label (B, V) or None) ->
-DiscriminatorOutput``, composed of ``analyse(waveform) -> x``, the representation that it hears (a waveform, a spectrum),
+DiscriminatorOutput``, composed of ``analyse(waveform) -> x``, what it hears (a waveform, a spectrum),
 and ``judge(x, label) -> DiscriminatorOutput``, its network. Where the task has labels, each judges whether they fit.
 """
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
 
 DiscriminatorConfig = Annotated[
-    FramesConfig | PeriodConfig | ResolutionConfig | ScaleConfig | WaveGANDiscriminatorConfig, Field(discriminator="name")
+    FramesConfig | PeriodConfig | ResolutionConfig | ScaleConfig | WaveGANDiscriminatorConfig,
+    Field(discriminator="name"),
 ]
 
 __all__ = [

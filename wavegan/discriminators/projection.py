@@ -12,16 +12,11 @@ from torch import Tensor, nn
 
 
 class Projection(nn.Module):
-    """Inner product of each label's embedding with the features: what is added to the logits.
-
-    Begins at zero: the discriminator first learns what is real, then what fits its label.
-    """
+    """Inner product of each label's embedding with the features: what is added to the logits."""
 
     def __init__(self, label_sizes: Sequence[int], channels: int):
         super().__init__()
         self.embeddings = nn.ModuleList(nn.Embedding(size, channels) for size in label_sizes)
-        for embedding in self.embeddings:
-            nn.init.zeros_(embedding.weight)
 
     def forward(self, features: Tensor, label: Tensor | None) -> Tensor | float:
         """features (B, C, ...) and label (B, V) -> (B, 1); 0 without labels."""

@@ -88,7 +88,8 @@ class LatentGenerator(nn.Module):
             hidden = F.interpolate(hidden, scale_factor=2.0, mode="linear", align_corners=False)
             hidden = stage(hidden, style)
         mel = self.out(F.leaky_relu(hidden, 0.2)) / self.scale + self.shift
-        return self.floor + F.softplus(mel - self.floor)  # soft, so that silence can be learned and left again
+        mel = self.floor + F.softplus(mel - self.floor)  # soft, so that silence can be learned and left again
+        return mel.clamp(max=self.shift + 3 / self.scale)  # half the range above a full-scale tone: exp stays finite
 
 
 class StyleBlock(nn.Module):

@@ -1,0 +1,89 @@
+"""Any folder of labelled clips, one sub-folder a class: words, drums, birds.
+
+    python recipes/labelled_folder/prepare.py --wavs DIR [--output data/labelled_folder] [--sample-rate 16000]
+
+Each class gives about a tenth of its clips to the test and a twentieth to validation, at least one each.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from wavegan import audio
+from wavegan.errors import UserError, reported
+from wavegan.manifest import Utterance, split
+from wavegan.prepare import Source, prepare, sources_in, write_manifests
+
+FEWEST = 3  # clips of a class: one each to train on, for validation and for the test
+
+
+def scan(folder: Path) -> list[Source]:
+    """All clips; the first folder on the way to a file is its class.
+
+    Raises:
+        UserError: fewer than two classes, or one with too few clips.
+    """
+    sources = [replace(s, label=s.id.split("/")[0]) for s in sources_in(folder) if "/" in s.id]
+    classes = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    if len(classes) < 2:
+        raise UserError(
+            f"{folder} has {len(classes)} sub-folders; each class is one, and there should be at least two."
+        )
+    check_classes(Counter({name: 0 for name in classes}) + Counter(s.label for s in sources), classes, folder)
+    return sources
+
+
+def check_classes(counts: Counter, classes: list[str], folder: Path) -> None:
+    if few := [f"{name} ({counts[name]})" for name in classes if counts[name] < FEWEST]:
+        raise UserError(
+            f"Too few clips in {folder}: {', '.join(few)}. A class needs at least {FEWEST}; add clips or "
+            "take the folder out."
+        )
+
+
+def check_rates(sources: list[Source]) -> None:
+    """Refuse mixed sample rates: the generator would learn two sounds for each class."""
+    rates = Counter(audio.probe(s.path).sample_rate for s in sources)
+    if len(rates) > 1:
+        shown = ", ".join(f"{count} at {rate} Hz" for rate, count in rates.most_common())
+        raise UserError(
+            f"The clips have different sample rates: {shown}. Add --mixed to bring all to one; those with a "
+            "lower rate will sound duller."
+        )
+
+
+def split_classes(utterances: list[Utterance]) -> dict[str, list[Utterance]]:
+    parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
+    for label in sorted({u.label for u in utterances}):
+        own = [u for u in utterances if u.label == label]
+        for name, part in split(own, max(1, len(own) // 20), max(1, len(own) // 10)).items():
+            parts[name] += part
+    return parts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wavs", type=Path, required=True, help="the folder of class folders")
+    parser.add_argument("--output", type=Path, default=Path("data/labelled_folder"))
+    parser.add_argument("--sample-rate", type=int, default=16000)
+    parser.add_argument("--mixed", action="store_true", help="accept clips of different sample rates")
+    parser.add_argument("--num-workers", type=int)
+    options = parser.parse_args()
+    sources = scan(options.wavs)
+    if not options.mixed:
+        check_rates(sources)
+    report = prepare(
+        sources, options.output, options.sample_rate, min_seconds=0.05, peak=0.7, num_workers=options.num_workers
+    )
+    print(report)
+    classes = sorted({s.label for s in sources})
+    check_classes(Counter(u.label for u in report.kept), classes, options.wavs)
+    print(write_manifests(options.output, split_classes(report.kept)))
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

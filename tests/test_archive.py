@@ -1,0 +1,101 @@
+"""Archives: a real server that is cut off, wrong checksums, unsafe and damaged files."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from wavegan import UserError
+from wavegan.archive import check, digest, fetch, unpack
+
+CONTENT = bytes(range(256)) * 20000  # 5 MB
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT, with ranges; the first answer stops in the middle."""
+
+    requests: list[str | None] = []
+
+    def do_GET(self):
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        self.requests.append(self.headers.get("Range"))
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        stop = 2_000_000 if len(self.requests) == 1 else len(CONTENT)
+        self.wfile.write(CONTENT[start:stop])
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def url():
+    Handler.requests = []
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/corpus.tar"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(url, tmp_path):
+    with pytest.raises(UserError, match="run it again to go on"):
+        fetch(url, tmp_path)
+    assert not (tmp_path / "corpus.tar").exists()
+    path = fetch(url, tmp_path)
+    assert path.read_bytes() == CONTENT
+    assert Handler.requests == [None, "bytes=2000000-"]
+    assert fetch(url, tmp_path) == path and len(Handler.requests) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["corpus.tar"]
+
+
+def test_a_download_that_is_complete_but_unnamed_is_taken(url, tmp_path):
+    (tmp_path / "corpus.tar.partial").write_bytes(CONTENT)
+    assert fetch(url, tmp_path).read_bytes() == CONTENT
+
+
+def test_wrong_content_is_removed(url, tmp_path):
+    Handler.requests = ["not the first"]
+    with pytest.raises(UserError, match="expected 1234: not the published file"):
+        fetch(url, tmp_path, sha256="1234")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_server_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="Cannot download http://127.0.0.1:9/x.tar"):
+        fetch("http://127.0.0.1:9/x.tar", tmp_path)
+
+
+def tar_of(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_unpacking_is_whole_or_not_at_all(tmp_path):
+    archive = tar_of(tmp_path / "a.tar.gz", {"x/one.txt": b"1" * 100000, "x/two.txt": b"2"})
+    check(archive, digest(archive))
+    with pytest.raises(UserError, match="expected abc. Download it again"):
+        check(archive, "abc")
+    assert (unpack(archive, tmp_path / "out") / "x/two.txt").read_bytes() == b"2"
+    cut = tmp_path / "cut.tar.gz"
+    cut.write_bytes(archive.read_bytes()[:60])
+    for bad in (cut, tar_of(tmp_path / "evil.tar.gz", {"../evil.txt": b"!"})):
+        with pytest.raises(UserError, match="can't be extracted"):
+            unpack(bad, tmp_path / "bad")
+        assert not (tmp_path / "bad").exists() and not (tmp_path / "evil.txt").exists()
+    with pytest.raises(UserError, match="No such archive"):
+        unpack(tmp_path / "none.tar", tmp_path / "bad")
+    assert not list(tmp_path.glob(".*"))

@@ -1,0 +1,112 @@
+"""Corpora from their published addresses: download that can be resumed, checksum, safe extraction."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+import zlib
+from pathlib import Path
+
+from wavegan.errors import UserError
+from wavegan.progress import Bar
+
+BLOCK = 1 << 20
+
+
+def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
+    """Download ``url`` into ``folder``; interrupted, it goes on where it stopped. Returns the archive's path.
+
+    Raises:
+        UserError: no connection, no room on the disk, or not the expected content.
+    """
+    target = folder / url.rsplit("/", 1)[1]
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.partial")
+        try:
+            _download(url, partial)
+        except (OSError, urllib.error.URLError) as error:
+            raise UserError(
+                f"Cannot download {url} ({error}). What arrived is kept: run it again to go on, or fetch the file by "
+                f"hand and give it as --source."
+            ) from None
+        if sha256 is not None and (found := digest(partial)) != sha256:
+            partial.unlink()
+            raise UserError(
+                f"{url} has the SHA-256 {found}, expected {sha256}: not the published file. It was removed."
+            )
+        partial.rename(target)
+    return target
+
+
+def _download(url: str, partial: Path) -> None:
+    done = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing is left to send
+            return
+        raise
+    with response, partial.open("ab" if response.status == 206 else "wb") as file:
+        done = done if response.status == 206 else 0
+        size = int(response.headers.get("Content-Length") or 0)
+        if size > shutil.disk_usage(partial.parent).free:
+            raise OSError(f"it needs {size / 1e9:.1f} GB, more than is free on the disk")
+        with Bar(f"Downloading {partial.name.removesuffix('.partial')}", (done + size) // BLOCK, done // BLOCK) as bar:
+            while block := response.read(BLOCK):
+                file.write(block)
+                bar.update(file.tell() // BLOCK)
+        if size and file.tell() < done + size:
+            raise OSError("the connection ended early")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file) -> str:  # noqa: ANN001
+    sha = hashlib.sha256()
+    while block := file.read(BLOCK):
+        sha.update(block)
+    return sha.hexdigest()
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Extract a tar archive into ``folder``, whole or not at all; paths that lead out of it are refused.
+
+    Raises:
+        UserError: missing, damaged, or unsafe.
+    """
+    if folder.is_dir():
+        return folder
+    if not archive.is_file():
+        raise UserError(f"No such archive: {archive}.")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(partial, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise UserError(f"{archive} can't be extracted ({error}). Download it again.") from None
+    partial.rename(folder)
+    return folder
+
+
+def check(archive: Path, sha256: str) -> None:
+    """Refuse an archive that isn't the published one.
+
+    Raises:
+        UserError: missing, or another checksum.
+    """
+    if not archive.is_file():
+        raise UserError(f"No such archive: {archive}.")
+    if (found := digest(archive)) != sha256:
+        raise UserError(f"{archive} has the SHA-256 {found}, expected {sha256}. Download it again.")
