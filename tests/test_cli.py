@@ -170,3 +170,41 @@ def test_eight_channels_at_96_khz_need_no_eightfold_memory(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 600  # MB
+
+
+def test_digits_speaks_the_embedded_model(tmp_path):
+    done = run("digits", "8675309", "-o", tmp_path / "number.wav")
+    assert done.returncode == 0 and "number.wav" in done.stdout and "8000 Hz" in done.stdout, done.stderr
+    waveform, rate = soundfile.read(tmp_path / "number.wav")
+    assert rate == 8000 and 1.5 < len(waveform) / rate < 7 and np.abs(waveform).max() > 0.05
+    run("digits", "867", "5309", "-o", tmp_path / "apart.wav")
+    assert np.array_equal(soundfile.read(tmp_path / "apart.wav")[0], waveform)
+    run("digits", "8675309", "-o", tmp_path / "other.wav", "--seed", 1)
+    assert not np.array_equal(soundfile.read(tmp_path / "other.wav")[0][:1000], waveform[:1000])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["12x"], "'x' is not a digit"),
+        ([""], "No digits given"),
+        (["1", "--seed", "-1"], "seed should be a whole number from 0 up, got -1"),
+        (["1", "--truncation", "1.5"], "truncation should lie between 0 and 1, got 1.5"),
+        (["1", "--speaker", "nobody"], "No such speaker: 'nobody'. There are: george, jackson"),
+        (["1", "--gap", "-1"], "gap should lie between 0 and 10 seconds"),
+        (["1", "--model", "vocoder-16k"], "can't speak out of noise"),
+    ],
+)
+def test_digits_refusals(tmp_path, arguments, expected):
+    assert_refused(run("digits", "-o", tmp_path / "n.wav", *arguments), expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_generate_takes_labels_and_says_which_there_are(tmp_path):
+    done = run("generate", "7", "3", "-m", "digits-8k", "--speaker", "theo", "-o", tmp_path / "a.wav")
+    assert done.returncode == 0, done.stderr
+    done = run("generate", "seven", "-m", "digits-8k", "-o", tmp_path / "b.wav")
+    assert_refused(done, "No such label: 'seven'. There are: 0, 1")
+    assert_refused(run("vocode", tmp_path / "a.wav", "-m", "digits-8k", "-o", tmp_path / "b.wav"), "can't copy speech")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+    assert "speaker: george" in run("info", "digits-8k").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from pathlib import Path
 
@@ -225,6 +226,34 @@ def test_augment_with_probability_0_is_the_identity_and_shift_moves_whole_sample
         assert len(shifts) == 1
 
 
+def test_augment_of_log_mels_adds_gain_above_the_floor():
+    mel = torch.randn(16, 4, 50) - 2
+    floor = float(mel.min())
+    torch.manual_seed(0)
+    (louder,) = augment(AugmentConfig(probability=1, gain_db=20), [mel], 100, log_floor=floor)
+    gain = (louder - mel).flatten(1).median(1).values  # most bins lie above the floor before and after
+    assert gain.abs().max() <= math.log(10) + 1e-5 and gain.std() > 0.1
+    assert torch.allclose(louder, (mel + gain[:, None, None]).clamp(min=floor), atol=1e-5)
+    (masked,) = augment(AugmentConfig(probability=1, mask=0.5), [mel], 100, log_floor=floor)
+    silent = (masked == floor).all(1)
+    assert silent.any() and torch.equal(
+        masked[(~silent)[:, None].expand_as(mel)], mel[(~silent)[:, None].expand_as(mel)]
+    )
+
+
+def test_first_stage_makes_mels_and_its_trunk_begins_the_next(digits_recipe, tmp_path):
+    start_run(digits_recipe, MEL, tmp_path / "frames").train()
+    with pytest.raises(UserError, match="makes mels only"):
+        Synthesizer.from_pretrained(tmp_path / "frames").generate(["one"])
+    trunk = checkpoint.load_generator(tmp_path / "frames")[0].trunk.state_dict()
+    options = [f"trainer.initial_weights={{trunk: {tmp_path / 'frames'}}}"]
+    trainer = start_run(digits_recipe, options, tmp_path / "whole")
+    assert all(torch.equal(tensor, trunk[name]) for name, tensor in trainer.generator.trunk.state_dict().items())
+    for override, expected in (("task.output=mel", "left out"), ("generator.vocoder=null", "given")):
+        with pytest.raises(UserError, match=f"generator.vocoder must be {expected}"):
+            start_run(digits_recipe, [override], tmp_path / "other")
+
+
 def shifted(x: torch.Tensor, by: int) -> torch.Tensor:
     result = torch.zeros_like(x)
     if by >= 0:
@@ -280,7 +309,11 @@ def digits_recipe(digits_corpus: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("overrides", [[], WAVEGAN], ids=["latent", "wavegan"])
+MEL = ["task.output=mel", "generator.vocoder=null"]
+MEL += ["discriminators=[{name: frames, resolutions: [[64, 16, 12]], channels: 8}]"]
+
+
+@pytest.mark.parametrize("overrides", [[], WAVEGAN, MEL], ids=["latent", "wavegan", "mel"])
 def test_training_resumes_exactly(digits_recipe, tmp_path, overrides):
     """Latents, augmentation, penalties and phase shuffle are drawn anew at each step: no state is lost."""
     start_run(digits_recipe, overrides, tmp_path / "whole").train()
@@ -370,7 +403,7 @@ def test_collapse_is_announced(digits_recipe, tmp_path, capsys):
     """A generator that ignores its latent makes takes that don't differ."""
     trainer = start_run(digits_recipe, [], tmp_path / "run")
     with torch.no_grad():
-        trainer.ema.style[0].weight[:, :8] = 0
+        trainer.ema.trunk.style[0].weight[:, :8] = 0
     assert trainer.validate()["valid/diversity"] < 1e-3
     assert "the generator collapses" in capsys.readouterr().err
 

@@ -91,3 +91,110 @@ def test_published_and_bench_scripts_run(tmp_path):
     done = python(ROOT / "recipes/bench.py", "--seconds", 0.2, "--repeats", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "vocoder-16k (ours)" in done.stdout and "13,926,017" in done.stdout and "13,531,650" in done.stdout
+
+
+TINY = ["data.batch_size=2", "trainer.valid_interval=100", "trainer.accelerator=cpu"]
+
+
+def train_stages(folder: Path, name: str, stages: dict[str, list[str]]) -> None:
+    """What recipes/run.sh does, a few steps a stage."""
+    for stage, overrides in stages.items():
+        run = f"runs/{name}" if stage == list(stages)[-1] else f"runs/{name}-{stage}"
+        command = ["-m", "wavegan", "train", ROOT / f"recipes/{name}/{stage}.yaml", "--run", run, *TINY, *overrides]
+        done = python(*command, cwd=folder)
+        assert done.returncode == 0, done.stderr
+
+
+def miniature_fsdd(folder: Path) -> Path:
+    """Digits of two speakers in the archive's layout; 0 to 4 is the test split, 5 and 6 validation."""
+    recordings = folder / "free-spoken-digit-dataset" / "recordings"
+    recordings.mkdir(parents=True)
+    for digit in range(10):
+        for speaker in ("jackson", "theo"):
+            for index in (0, 4, 5, 7):
+                waveform = speech_like(0.3, 8000, seed=digit + index) * (0.1 if speaker == "theo" else 1)
+                audio.write(recordings / f"{digit}_{speaker}_{index}.wav", waveform, 8000)
+    return folder
+
+
+def test_fsdd_recipe_on_a_miniature(tmp_path):
+    source = miniature_fsdd(tmp_path / "source")
+    script = ROOT / "recipes/fsdd/prepare.py"
+    done = python(script, "--source", source, cwd=tmp_path)
+    assert done.returncode == 2 and "80 recordings have the SHA-256" in done.stderr and not (tmp_path / "data").exists()
+    done = python(script, "--source", "nowhere.tar.gz", cwd=tmp_path)
+    assert done.returncode == 2 and "No such archive: nowhere.tar.gz" in done.stderr
+    sha = done_sha(python(script, "--source", source, cwd=tmp_path).stderr)
+    copy = tmp_path / "prepare.py"
+    text = script.read_text()
+    copy.write_text(text.replace(text.split('RECORDINGS_SHA256 = "')[1][:64], sha))
+    done = python(copy, "--source", source, "--output", "data/fsdd", cwd=tmp_path)
+    assert done.returncode == 0 and "train 20, valid 20, test 40 -> data/fsdd" in done.stdout, done.stderr
+    first = manifest.read(tmp_path / "data/fsdd/train.jsonl")[0]
+    assert (first.id, first.label, first.speaker) == ("0_jackson_7", "0", "jackson")
+    for utterance in manifest.read(tmp_path / "data/fsdd/test.jsonl"):
+        assert abs(float(audio.read(utterance.path)[0].abs().max()) - 0.7) < 1e-3
+    train_stages(tmp_path, "fsdd", {"vocoder": ["trainer.max_steps=2"], "digits": ["trainer.max_steps=2"]})
+    done = python("-m", "wavegan", "digits", "42", "-o", "n.wav", "-m", "runs/fsdd", "--speaker", "theo", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "n.wav").is_file(), done.stderr
+    train_stages(
+        tmp_path,
+        "fsdd",
+        {"wavegan": ["trainer.max_steps=1", "generator.dim=1", "discriminators.0.dim=1", "--run", "runs/wavegan"]},
+    )
+
+
+def done_sha(text: str) -> str:
+    return text.split("have the SHA-256 ")[1][:64]
+
+
+def test_sc09_recipe_on_a_miniature(tmp_path):
+    source = tmp_path / "commands"
+    for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "happy"):
+        (source / word).mkdir(parents=True)
+        for speaker in ("0a7c2a8d", "0b09edd3", "0c5027de"):
+            audio.write(source / word / f"{speaker}_nohash_0.wav", speech_like(0.9, seed=len(word)), RATE)
+    script = ROOT / "recipes/sc09/prepare.py"
+    done = python(script, "--source", source, cwd=tmp_path)
+    assert done.returncode == 2 and "has no validation_list.txt" in done.stderr
+    (source / "validation_list.txt").write_text("".join(f"{p.name}/0b09edd3_nohash_0.wav\n" for p in source.iterdir()))
+    (source / "testing_list.txt").write_text("".join(f"{p.name}/0c5027de_nohash_0.wav\n" for p in source.iterdir()))
+    done = python(script, "--source", source, cwd=tmp_path)
+    assert done.returncode == 0 and "train 10, valid 10, test 10 -> data/sc09" in done.stdout, done.stderr
+    test = manifest.read(tmp_path / "data/sc09/test.jsonl")
+    assert {u.speaker for u in test} == {"0c5027de"} and {u.label for u in test} >= {"zero", "nine"}
+    (tmp_path / "bad.tar.gz").write_bytes(b"not the archive")
+    done = python(script, "--source", "bad.tar.gz", cwd=tmp_path)
+    assert done.returncode == 2 and "expected af14739ee7dc" in done.stderr
+    train_stages(tmp_path, "sc09", {"vocoder": ["trainer.max_steps=1"], "digits": ["trainer.max_steps=1"]})
+    done = python("-m", "wavegan", "digits", "90", "-o", "n.wav", "-m", "runs/sc09", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "n.wav").is_file(), done.stderr
+
+
+def test_labelled_folder_recipe_and_its_refusals(tmp_path):
+    script = ROOT / "recipes/labelled_folder/prepare.py"
+    for name in ("kick", "snare drum"):
+        (tmp_path / "drums" / name).mkdir(parents=True)
+        for i in range(4):
+            audio.write(tmp_path / "drums" / name / f"{i}.wav", speech_like(0.3, RATE, seed=i), RATE)
+    done = python(script, "--wavs", "drums", cwd=tmp_path)
+    assert done.returncode == 0 and "train 4, valid 2, test 2 -> data/labelled_folder" in done.stdout, done.stderr
+    stages = {"vocoder": ["trainer.max_steps=1"], "clips": ["trainer.max_steps=1"]}
+    train_stages(tmp_path, "labelled_folder", stages)
+    command = ["-m", "wavegan", "generate", "kick", "snare drum", "-o", "out.wav", "-m", "runs/labelled_folder"]
+    done = python(*command, cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "out.wav").is_file(), done.stderr
+
+    audio.write(tmp_path / "drums/kick/other.wav", speech_like(0.3, 8000), 8000)
+    done = python(script, "--wavs", "drums", "--output", "other", cwd=tmp_path)
+    assert done.returncode == 2 and "several sample rates: 8 at 16000 Hz, 1 at 8000 Hz" in done.stderr
+    assert not (tmp_path / "other").exists()
+    assert python(script, "--wavs", "drums", "--output", "other", "--mixed", cwd=tmp_path).returncode == 0
+    (tmp_path / "drums/empty").mkdir()
+    done = python(script, "--wavs", "drums", "--output", "third", cwd=tmp_path)
+    assert done.returncode == 2 and "Too few clips in drums: empty (0)" in done.stderr
+    shutil.copy(tmp_path / "drums/kick/0.wav", tmp_path / "drums/empty/only.wav")
+    done = python(script, "--wavs", "drums", "--output", "third", cwd=tmp_path)
+    assert done.returncode == 2 and "empty (1)" in done.stderr and not (tmp_path / "third").exists()
+    done = python(script, "--wavs", "drums/kick", "--output", "third", cwd=tmp_path)
+    assert done.returncode == 2 and "has 0 sub-folders" in done.stderr

@@ -2,10 +2,12 @@
 
 Karras 2020 (arXiv 2006.06676): with a probability below 1 the generator doesn't learn the changes themselves.
 
-Shapes: B batch, T samples.
+Shapes: B batch, C channels, T samples or frames.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from pydantic import Field
@@ -17,7 +19,8 @@ from wavegan.config import Config
 class AugmentConfig(Config):
     """Each change happens to a clip with ``probability``; its size is drawn up to the given one, both ways.
 
-    ``speed``: resampling, which moves the pitch with it; 0.05 is 5 %. ``mask``: share of the clip that is silenced.
+    ``speed``: of a waveform by resampling, which moves the pitch with it; 0.05 is 5 %. ``mask``: share of the clip
+    that is silenced.
     """
 
     probability: float = Field(0.5, ge=0, le=1)
@@ -27,10 +30,16 @@ class AugmentConfig(Config):
     mask: float = Field(0.0, ge=0, lt=1)
 
 
-def augment(config: AugmentConfig, waveforms: list[Tensor], sample_rate: int) -> list[Tensor]:
-    """Change clip i of every (B, 1, T) in the same way; differentiable; draws from torch's global random state."""
-    batch, _, length = waveforms[0].shape
-    device = waveforms[0].device
+def augment(
+    config: AugmentConfig, clips: list[Tensor], sample_rate: float, log_floor: float | None = None
+) -> list[Tensor]:
+    """Change clip i of every (B, C, T) in the same way; differentiable; draws from torch's global random state.
+
+    Clips are waveforms, or log-mels of that floor: silence is the floor, a gain is added, speed is tempo only.
+    ``sample_rate``: samples or frames a second.
+    """
+    batch, _, length = clips[0].shape
+    device = clips[0].device
 
     def draw(size: float) -> Tensor:
         """(B, 1), uniform in [-size, size] for the clips that are changed, 0 for the others."""
@@ -38,21 +47,30 @@ def augment(config: AugmentConfig, waveforms: list[Tensor], sample_rate: int) ->
         return amount * (torch.rand(batch, 1, device=device) < config.probability)
 
     shift = (draw(config.shift_seconds) * sample_rate).round()
-    gain = 10 ** (draw(config.gain_db) / 20)
+    gain = draw(config.gain_db) * math.log(10) / 20  # nepers
     speed = 1 + draw(config.speed)
     width = draw(config.mask).abs() * length
     first = torch.rand(batch, 1, device=device) * (length - width)
     time = torch.arange(length, device=device, dtype=torch.float32)
-    audible = gain * ((time < first) | (time >= first + width))
+    audible = (time < first) | (time >= first + width)
     moved = bool((speed != 1).any() or (shift != 0).any())
-    return [(_read(w[:, 0], (time - shift) * speed) if moved else w[:, 0]).mul(audible)[:, None] for w in waveforms]
+
+    def change(clip: Tensor) -> Tensor:
+        clip = clip if log_floor is None else clip - log_floor
+        clip = (_read(clip, (time - shift) * speed) if moved else clip) * audible[:, None]
+        if log_floor is None:
+            return clip * gain.exp()[:, None]
+        return (clip + gain[:, None]).clamp(min=0) + log_floor
+
+    return [change(clip) for clip in clips]
 
 
-def _read(waveform: Tensor, position: Tensor) -> Tensor:
-    """Linear interpolation of (B, T) at fractional positions (B, T); silence beyond the ends."""
-    length = waveform.shape[-1]
-    padded = torch.nn.functional.pad(waveform, (1, 2))
-    position = (position + 1).clamp(0, length + 1)
-    index = position.floor().long().clamp(max=length + 1)
+def _read(clip: Tensor, position: Tensor) -> Tensor:
+    """Linear interpolation of (B, C, T) at fractional positions (B, T); zeros beyond the ends."""
+    length = clip.shape[-1]
+    padded = torch.nn.functional.pad(clip, (1, 2))
+    position = (position + 1).clamp(0, length + 1)[:, None]
+    index = position.floor().long()
     fraction = position - index
-    return padded.gather(1, index) * (1 - fraction) + padded.gather(1, index + 1) * fraction
+    index = index.expand(-1, clip.shape[1], -1)
+    return padded.gather(2, index) * (1 - fraction) + padded.gather(2, index + 1) * fraction

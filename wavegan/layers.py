@@ -37,6 +37,17 @@ def same_padding(kernel_size: int, dilation: int = 1) -> int:
     return (kernel_size - 1) * dilation // 2
 
 
+def initialise_kaiming(module: nn.Module, slope: float = 0.2) -> None:
+    """Variance-preserving weights for leaky ReLU (He 2015, arXiv 1502.01852), zero biases.
+
+    PyTorch's own draw shrinks the signal at every layer: a GAN then spends its first thousand steps growing weights.
+    """
+    for child in module.modules():
+        if isinstance(child, (nn.Conv1d, nn.Linear)):
+            nn.init.kaiming_normal_(child.weight, slope)
+            nn.init.zeros_(child.bias)
+
+
 class ConvNeXtBlock(nn.Module):
     """1-D ConvNeXt block (Liu 2022, arXiv 2201.03545; Siuzdak 2024, arXiv 2306.00814), (B, C, F) -> (B, C, F)."""
 

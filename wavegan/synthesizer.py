@@ -241,6 +241,8 @@ class Synthesizer:
                 f"'{self.config.name}' reads mels and can't speak out of noise; use digits-8k, or another "
                 "model of the generation task."
             )
+        if self.config.task.output != "waveform":
+            raise UserError(f"'{self.config.name}' makes mels only: a first stage. Train the recipe's last stage.")
         return self.config.task
 
     def _speakers(self, speaker: str | Sequence[str] | None, count: int, seed: int) -> Sequence[str]:

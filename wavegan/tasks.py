@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from wavegan import metrics
+from wavegan.augment import AugmentConfig, augment
 from wavegan.config import Config
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
@@ -60,8 +61,15 @@ class Vocoder(nn.Module):
         """(B, 1, T), T a multiple of the hop, -> (B, M, T / hop): the trailing frame of "center" is dropped."""
         return self.log_mel(waveform)[..., : waveform.shape[-1] // self.log_mel.config.hop_length]
 
+    def target(self, waveform: Tensor) -> Tensor:
+        """What the discriminators hear of a recording."""
+        return waveform
+
     def compose(self, fake: Tensor, x: Tensor) -> Tensor:
         return fake
+
+    def augment(self, config: AugmentConfig, clips: list[Tensor]) -> list[Tensor]:
+        return augment(config, clips, self.log_mel.config.sample_rate)
 
     def validate(
         self, generator: nn.Module, clips: Segments, tracker: Tracker, step: int, num_samples: int
@@ -90,6 +98,7 @@ class GenerationConfig(Config):
 
     ``length``: samples of every clip. ``conditions``: which columns of the manifest the generator is told, each with
     its vocabulary; an empty one is filled from the training manifest when a run starts. {} is unconditional.
+    ``output``: "mel" makes log-mels only, a first stage that needs no vocoder yet and trains three times as fast.
     ``latent``: N(0, 1), or uniform in [-1, 1] as WaveGAN's.
     """
 
@@ -97,6 +106,7 @@ class GenerationConfig(Config):
     features: LogMelConfig
     length: int = Field(16384, ge=64)
     conditions: dict[Condition, list[str]] = {"label": []}
+    output: Literal["waveform", "mel"] = "waveform"
     latent_dim: int = Field(64, ge=1)
     latent: Literal["normal", "uniform"] = "normal"
 
@@ -179,8 +189,24 @@ class Generation(nn.Module):
         """(B, 1, T) -> latents (B, Z), from torch's global random state."""
         return self.config.draw(len(waveform), device=waveform.device)
 
+    def target(self, waveform: Tensor) -> Tensor:
+        """What the discriminators hear of a recording (B, 1, T): itself, or its log-mel (B, M, F)."""
+        return waveform if self.config.output == "waveform" else self._mel(waveform)
+
     def compose(self, fake: Tensor, x: Tensor) -> Tensor:
         return fake
+
+    def augment(self, config: AugmentConfig, clips: list[Tensor]) -> list[Tensor]:
+        features = self.config.features
+        if self.config.output == "waveform":
+            return augment(config, clips, features.sample_rate)
+        return augment(config, clips, features.sample_rate / features.hop_length, features.log_floor)
+
+    def _mel(self, clips: Tensor) -> Tensor:
+        """Clips as the task makes them, (B, 1, T) or (B, M, F), as log-mels (B, M, F)."""
+        if clips.shape[1] > 1:
+            return clips
+        return self.log_mel(clips)[..., : self.config.length // self.config.features.hop_length]
 
     def validate(
         self, generator: nn.Module, clips: Segments, tracker: Tracker, step: int, num_samples: int
@@ -195,11 +221,14 @@ class Generation(nn.Module):
         groups = {label: [i for i, own in enumerate(labels) if own == label] for label in sorted(set(labels))}
         groups = {label: members for label, members in groups.items() if len(members) > 1}
         chosen = list(groups)[:: max(1, len(groups) // self.MOST_GROUPS)] or sorted(set(labels))[:1]
-        random = torch.Generator().manual_seed(0)
+        random, device = torch.Generator().manual_seed(0), self.log_mel.window.device
         z = self.config.draw(self.TAKES, random)
         takes = {label: self._takes(generator, z, label) for label in chosen}
-        rate = self.config.features.sample_rate
-        tracker.grid(step, {self._name(label): takes[label] for label in _spread(chosen, 10)}, rate, num_samples)
+        shown = {self._name(label): takes[label] for label in _spread(chosen, 10)}
+        tracker.grid(step, {name: self._mel(clips.to(device)).cpu() for name, clips in shown.items()})
+        if self.config.output == "waveform":
+            for name, clips in shown.items():
+                tracker.clips(step, name, clips[:num_samples], self.config.features.sample_rate)
         if not groups:
             return {}
         scale = self._spread_of(real[[i for members in groups.values() for i in members[:2]]], pairs=True)
@@ -219,9 +248,9 @@ class Generation(nn.Module):
         labels = torch.tensor(label, device=device).expand(len(z), -1) if label else None
         return generator(z.to(device), labels).float().cpu()
 
-    def _spread_of(self, waveforms: Tensor, pairs: bool = False) -> Tensor:
-        """Mean distance of log-mels, of all pairs among (N, 1, T) or of neighbours (0, 1), (2, 3), ..."""
-        mel = self.log_mel(waveforms.to(self.log_mel.window.device)).flatten(1)
+    def _spread_of(self, clips: Tensor, pairs: bool = False) -> Tensor:
+        """Mean distance of log-mels, of all pairs among N clips or of neighbours (0, 1), (2, 3), ..."""
+        mel = self._mel(clips.to(self.log_mel.window.device)).flatten(1)
         if pairs:
             return (mel[0::2] - mel[1::2]).abs().mean()
         return torch.stack([(a - mel[i + 1 :]).abs().mean(1).sum() for i, a in enumerate(mel[:-1])]).sum() / (

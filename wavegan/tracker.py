@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from wavegan import audio
@@ -38,8 +37,7 @@ class Tracker:
 
     def sample(self, step: int, name: str, real: Tensor, fake: Tensor, sample_rate: int) -> None:
         """A validation clip, (T,) each: the copy as a wav, real beside fake as a picture."""
-        folder = self.folder / "samples" / f"step-{step:08d}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._samples(step)
         file_name = name.replace("/", "-")
         audio.write(folder / f"{file_name}.wav", fake, sample_rate)
         figure = spectrogram_figure({"real": real, "fake": fake}, sample_rate, f"{name}, step {step}")
@@ -47,16 +45,24 @@ class Tracker:
         self.board.add_audio(f"samples/{name}", fake.unsqueeze(0), step, sample_rate)
         self.board.add_figure(f"samples/{name}", figure, step)
 
-    def grid(self, step: int, rows: dict[str, Tensor], sample_rate: int, num_samples: int) -> None:
-        """Clips (N, 1, T) of each row's name: one picture of all, and ``num_samples`` clips of each row as a wav."""
-        folder = self.folder / "samples" / f"step-{step:08d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        figure = grid_figure(rows, sample_rate, f"step {step}")
+    def grid(self, step: int, rows: dict[str, Tensor]) -> None:
+        """One picture: log-mels (N, M, F) of each row's name; the first of each row as numbers too, for film strips."""
+        folder = self._samples(step)
+        first = {name: mels[0].numpy().astype(np.float16) for name, mels in rows.items()}
+        np.savez_compressed(folder / "grid.npz", **first)
+        figure = grid_figure(rows, f"step {step}")
         figure.savefig(folder / "grid.png", dpi=80)
         self.board.add_figure("samples/grid", figure, step)
-        for name, clips in rows.items():
-            if num_samples:
-                audio.write(folder / f"{name.replace('/', '-')}.wav", clips[:num_samples].flatten(), sample_rate)
+
+    def clips(self, step: int, name: str, clips: Tensor, sample_rate: int) -> None:
+        """Clips (N, 1, T), one after the other, as a wav."""
+        if len(clips):
+            audio.write(self._samples(step) / f"{name.replace('/', '-')}.wav", clips.flatten(), sample_rate)
+
+    def _samples(self, step: int) -> Path:
+        folder = self.folder / "samples" / f"step-{step:08d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def close(self) -> None:
         self.file.close()
@@ -82,21 +88,17 @@ def spectrogram_figure(waveforms: dict[str, Tensor], sample_rate: int, title: st
     return figure
 
 
-def grid_figure(rows: dict[str, Tensor], sample_rate: int, title: str = ""):  # noqa: ANN201
-    """A matplotlib figure: a row of spectrograms for each name, from clips (N, 1, T), in dB, 80 dB of range."""
+def grid_figure(rows: dict[str, Tensor], title: str = ""):  # noqa: ANN201
+    """A matplotlib figure: a row of log-mels (N, M, F) for each name, 9 nepers (80 dB) below the loudest shown."""
     from matplotlib.figure import Figure
 
-    n_fft = 2 ** round(np.log2(sample_rate * 0.032))
-    columns = max(len(clips) for clips in rows.values())
+    columns = max(len(mels) for mels in rows.values())
+    top = max(float(mels.max()) for mels in rows.values())
     figure = Figure(figsize=(1.3 * columns + 0.8, 0.9 * len(rows) + 0.4), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
-    for row, (name, clips) in zip(axes, rows.items(), strict=True):
-        for ax, clip in zip(row, clips, strict=False):
-            spectrum = torch.stft(
-                clip[0].float(), n_fft, n_fft // 4, window=torch.hann_window(n_fft), return_complex=True
-            )
-            level = 20 * torch.log10(spectrum.abs() * 4 / n_fft + 1e-6)
-            ax.imshow(level.numpy(), origin="lower", aspect="auto", vmin=-80, vmax=0, cmap="magma")
+    for row, (name, mels) in zip(axes, rows.items(), strict=True):
+        for ax, mel in zip(row, mels, strict=False):
+            ax.imshow(mel.numpy(), origin="lower", aspect="auto", vmin=top - 9, vmax=top, cmap="magma")
             ax.set(xticks=[], yticks=[])
         row[0].set_ylabel(name, rotation=0, ha="right", va="center")
     figure.suptitle(title)

@@ -15,7 +15,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from wavegan import checkpoint, manifest
-from wavegan.augment import augment
 from wavegan.data import Batch, Segments
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
@@ -83,7 +82,8 @@ class Trainer:
                 shown = "; ".join(f"{k}: recipe {ours}, there {theirs}" for k, (ours, theirs) in difference.items())
                 raise UserError(f"{folder} has other features than the recipe: {shown}.")
             path = folder / checkpoint.GENERATOR
-            checkpoint.load_tensors(generator.get_submodule(name), source.state_dict(), path)
+            part = getattr(source, name, source)  # the same part of it, or the whole
+            checkpoint.load_tensors(generator.get_submodule(name), part.state_dict(), path)
         for name in c.frozen:
             generator.get_submodule(name).requires_grad_(False)
 
@@ -138,9 +138,9 @@ class Trainer:
         with torch.set_grad_enabled("g" in turn):
             fake, spectrum = self.generator.generate(x, label)
             fake = self.task.compose(fake, x)
-        heard = [real, fake]
+        heard = [self.task.target(real), fake]
         if self.recipe.augment and adversarial:
-            heard = augment(self.recipe.augment, heard, self.features.sample_rate)
+            heard = self.task.augment(self.recipe.augment, heard)
 
         if "d" in turn:
             real_out, fake_out = self.discriminators.compare(heard[0], heard[1].detach(), label)

@@ -17,7 +17,7 @@ from wavegan.config import Config
 from wavegan.discriminators.base import DiscriminatorOutput
 from wavegan.discriminators.projection import Projection
 from wavegan.dsp import LogMel
-from wavegan.layers import same_padding
+from wavegan.layers import initialise_kaiming, same_padding
 
 if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
@@ -57,11 +57,14 @@ class FramesDiscriminator(nn.Module):
         )
         self.hidden = nn.Linear(c * frames, c)
         self.out = nn.Linear(c, 1)
+        initialise_kaiming(self)
+        for stage in self.stages:
+            nn.init.normal_(stage[-1].weight, std=1e-3)  # residual branches begin small
         self.projection = Projection(task.label_sizes, c)
 
     def analyse(self, waveform: Tensor) -> Tensor:
-        """(B, 1, T) -> (B, M, F), log-mels scaled to about [-2, 2]."""
-        mel = self.log_mel(waveform)[..., : self.num_frames]
+        """(B, 1, T), or log-mels (B, M, F) of a task whose output they are, -> (B, M, F) scaled to about [-2, 2]."""
+        mel = self.log_mel(waveform)[..., : self.num_frames] if waveform.shape[1] == 1 else waveform
         return (mel - self.shift) * self.scale
 
     def judge(self, x: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:

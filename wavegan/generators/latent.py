@@ -17,21 +17,24 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.generators.spectral import SpectralConfig, SpectralGenerator
-from wavegan.layers import same_padding
+from wavegan.layers import initialise_kaiming, same_padding
 
 if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
 
 
 class LatentConfig(Config):
-    """``channels`` is what costs on a CPU; the clip's frames must be divisible by 2 ** ``num_stages``."""
+    """``channels`` is what costs on a CPU; the clip's frames must be divisible by 2 ** ``num_stages``.
+
+    ``vocoder``: what makes waveforms of the mel frames; none for a task whose output is "mel".
+    """
 
     name: Literal["latent"] = "latent"
     style_dim: int = Field(128, ge=1)
     channels: int = Field(112, ge=1)
     kernel_size: int = Field(5, ge=1)
     num_stages: int = Field(4, ge=1)
-    vocoder: SpectralConfig = SpectralConfig(dim=128, num_blocks=4)
+    vocoder: SpectralConfig | None = None
 
     def check(self, task: TaskConfig) -> str | None:
         """Why this generator can't do the task, or None."""
@@ -45,21 +48,39 @@ class LatentConfig(Config):
             )
         if self.kernel_size % 2 == 0:
             return f"generator.kernel_size must be odd, got {self.kernel_size}"
-        return self.vocoder.check_features(task.features)
+        if (task.output == "mel") != (self.vocoder is None):
+            return f"task.output is {task.output}: generator.vocoder must be {'left out' if self.vocoder else 'given'}"
+        return self.vocoder.check_features(task.features) if self.vocoder else None
 
     def build(self, task: TaskConfig) -> LatentGenerator:
         return LatentGenerator(self, task)
 
 
 class LatentGenerator(nn.Module):
-    """(B, Z) and labels (B, V) -> waveform (B, 1, T)."""
+    """(B, Z) and labels (B, V) -> waveform (B, 1, T), or, without a vocoder, log-mel (B, M, F)."""
 
     context_frames = None  # every sample depends on the whole latent
 
     def __init__(self, config: LatentConfig, task: TaskConfig):
         super().__init__()
+        self.trunk = Trunk(config, task)
+        self.vocoder = None if config.vocoder is None else SpectralGenerator(config.vocoder, task.features)
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.generate(x, label)[0]
+
+    def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        mel = self.trunk(x, label)
+        return (mel, None) if self.vocoder is None else self.vocoder.generate(mel)
+
+
+class Trunk(nn.Module):
+    """(B, Z) and labels (B, V) -> log-mel (B, M, F)."""
+
+    def __init__(self, config: LatentConfig, task: TaskConfig):
+        super().__init__()
         c, features = config, task.features
-        self.config = config
+        self.channels = c.channels
         self.shift, self.scale = features.normal_range
         self.floor = features.log_floor
         self.embeddings = nn.ModuleList(nn.Embedding(size, c.style_dim // 2) for size in task.label_sizes)
@@ -71,19 +92,15 @@ class LatentGenerator(nn.Module):
         self.start = nn.Linear(c.style_dim, c.channels * start)
         self.stages = nn.ModuleList(StyleBlock(c.channels, c.style_dim, c.kernel_size) for _ in range(c.num_stages))
         self.out = nn.Conv1d(c.channels, features.n_mels, c.kernel_size, padding=same_padding(c.kernel_size))
-        self.vocoder = SpectralGenerator(c.vocoder, features)
+        initialise_kaiming(self)
+        for stage in self.stages:  # residual branches begin small, styles near the identity
+            nn.init.normal_(stage.convs[-1].weight, std=1e-3)
+            nn.init.normal_(stage.modulation.weight, std=0.5 * c.style_dim**-0.5)
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        return self.vocoder(self.mel(x, label))
-
-    def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.vocoder.generate(self.mel(x, label))
-
-    def mel(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """The log-mel (B, M, F) that the vocoder reads."""
+    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         labels = [] if label is None else [embed(label[:, i]) for i, embed in enumerate(self.embeddings)]
         style = self.style(torch.cat([z, *labels], dim=1))
-        hidden = self.start(style).unflatten(1, (self.config.channels, -1))
+        hidden = self.start(style).unflatten(1, (self.channels, -1))
         for stage in self.stages:
             hidden = F.interpolate(hidden, scale_factor=2.0, mode="linear", align_corners=False)
             hidden = stage(hidden, style)

@@ -1,0 +1,47 @@
+"""How a generator learned: log-mels of the same latents at each validation, through all stages, as one picture.
+
+python recipes/film_strip.py runs/fsdd-frames runs/fsdd -o recipes/fsdd/progress.png
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wavegan.errors import UserError, reported
+from wavegan.tracker import grid_figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders, in the order of training")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write (.png)")
+    parser.add_argument("--columns", type=int, default=8, help="at most so many steps")
+    parser.add_argument("--rows", type=int, default=10, help="at most so many labels")
+    options = parser.parse_args()
+    grids = [path for run in options.runs for path in sorted((run / "samples").glob("step-*/grid.npz"))]
+    if not grids:
+        raise UserError(f"{', '.join(map(str, options.runs))}: no samples of a generation run there.")
+    grids = spread(grids, options.columns)
+    frames = [np.load(path) for path in grids]
+    names = spread(sorted(frames[-1].files), options.rows)
+    rows = {name: torch.from_numpy(np.stack([grid[name] for grid in frames])).float() for name in names}
+    shown = ", ".join(f"{p.parts[-4]} {int(p.parent.name.removeprefix('step-'))}" for p in grids)
+    figure = grid_figure(rows)
+    figure.suptitle(f"by step: {shown}", fontsize=7)
+    figure.savefig(options.output, dpi=70)
+
+
+def spread(items: list, count: int) -> list:
+    """At most ``count`` items, evenly, with the first and the last."""
+    if len(items) <= count:
+        return items
+    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
