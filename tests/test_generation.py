@@ -236,9 +236,8 @@ def test_augment_of_log_mels_adds_gain_above_the_floor():
     assert torch.allclose(louder, (mel + gain[:, None, None]).clamp(min=floor), atol=1e-5)
     (masked,) = augment(AugmentConfig(probability=1, mask=0.5), [mel], 100, log_floor=floor)
     silent = (masked == floor).all(1)
-    assert silent.any() and torch.equal(
-        masked[(~silent)[:, None].expand_as(mel)], mel[(~silent)[:, None].expand_as(mel)]
-    )
+    assert 0.05 < silent.float().mean() < 0.4
+    assert torch.allclose(masked, torch.where(silent[:, None], torch.tensor(floor), mel), atol=1e-5)
 
 
 def test_first_stage_makes_mels_and_its_trunk_begins_the_next(digits_recipe, tmp_path):

@@ -134,7 +134,7 @@ def test_fsdd_recipe_on_a_miniature(tmp_path):
     assert (first.id, first.label, first.speaker) == ("0_jackson_7", "0", "jackson")
     for utterance in manifest.read(tmp_path / "data/fsdd/test.jsonl"):
         assert abs(float(audio.read(utterance.path)[0].abs().max()) - 0.7) < 1e-3
-    train_stages(tmp_path, "fsdd", {"vocoder": ["trainer.max_steps=2"], "digits": ["trainer.max_steps=2"]})
+    train_stages(tmp_path, "fsdd", {stage: ["trainer.max_steps=2"] for stage in ("vocoder", "frames", "digits")})
     done = python("-m", "wavegan", "digits", "42", "-o", "n.wav", "-m", "runs/fsdd", "--speaker", "theo", cwd=tmp_path)
     assert done.returncode == 0 and (tmp_path / "n.wav").is_file(), done.stderr
     train_stages(
@@ -166,7 +166,7 @@ def test_sc09_recipe_on_a_miniature(tmp_path):
     (tmp_path / "bad.tar.gz").write_bytes(b"not the archive")
     done = python(script, "--source", "bad.tar.gz", cwd=tmp_path)
     assert done.returncode == 2 and "expected af14739ee7dc" in done.stderr
-    train_stages(tmp_path, "sc09", {"vocoder": ["trainer.max_steps=1"], "digits": ["trainer.max_steps=1"]})
+    train_stages(tmp_path, "sc09", {stage: ["trainer.max_steps=1"] for stage in ("vocoder", "frames", "digits")})
     done = python("-m", "wavegan", "digits", "90", "-o", "n.wav", "-m", "runs/sc09", cwd=tmp_path)
     assert done.returncode == 0 and (tmp_path / "n.wav").is_file(), done.stderr
 
@@ -179,7 +179,7 @@ def test_labelled_folder_recipe_and_its_refusals(tmp_path):
             audio.write(tmp_path / "drums" / name / f"{i}.wav", speech_like(0.3, RATE, seed=i), RATE)
     done = python(script, "--wavs", "drums", cwd=tmp_path)
     assert done.returncode == 0 and "train 4, valid 2, test 2 -> data/labelled_folder" in done.stdout, done.stderr
-    stages = {"vocoder": ["trainer.max_steps=1"], "clips": ["trainer.max_steps=1"]}
+    stages = {stage: ["trainer.max_steps=1"] for stage in ("vocoder", "frames", "clips")}
     train_stages(tmp_path, "labelled_folder", stages)
     command = ["-m", "wavegan", "generate", "kick", "snare drum", "-o", "out.wav", "-m", "runs/labelled_folder"]
     done = python(*command, cwd=tmp_path)
@@ -187,7 +187,7 @@ def test_labelled_folder_recipe_and_its_refusals(tmp_path):
 
     audio.write(tmp_path / "drums/kick/other.wav", speech_like(0.3, 8000), 8000)
     done = python(script, "--wavs", "drums", "--output", "other", cwd=tmp_path)
-    assert done.returncode == 2 and "several sample rates: 8 at 16000 Hz, 1 at 8000 Hz" in done.stderr
+    assert done.returncode == 2 and "different sample rates: 8 at 16000 Hz, 1 at 8000 Hz" in done.stderr
     assert not (tmp_path / "other").exists()
     assert python(script, "--wavs", "drums", "--output", "other", "--mixed", cwd=tmp_path).returncode == 0
     (tmp_path / "drums/empty").mkdir()

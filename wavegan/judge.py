@@ -94,7 +94,7 @@ class Judge(nn.Module):
         return torch.cat([r[0].softmax(1) for r in results]), torch.cat([r[1] for r in results])
 
 
-def fit(contents: JudgeConfig, clips: Tensor, labels: Tensor, steps: int = 800, batch_size: int = 64) -> Judge:
+def fit(contents: JudgeConfig, clips: Tensor, labels: Tensor, steps: int = 500, batch_size: int = 64) -> Judge:
     """Train a judge on clips (N, 1, T) with labels (N,); the same seed and clips give the same judge."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(contents.seed)

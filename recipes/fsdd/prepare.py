@@ -24,9 +24,7 @@ from wavegan.prepare import Source, prepare, write_manifests
 
 SAMPLE_RATE = 8000
 ARCHIVE = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
-RECORDINGS_SHA256 = (
-    "f61c3c6fd35f7f93b0f520e6d1dc337b9186c8551f561ec4f613824665a11627"  # names and contents, sorted by name
-)
+RECORDINGS_SHA256 = "f61c3c6fd35f7f93b0f520e6d1dc337b9186c8551f561ec4f613824665a11627"
 NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<index>\d+)\.wav")
 
 
