@@ -190,9 +190,9 @@ def test_finite_difference_penalty_estimates_r1_plus_r2():
     torch.manual_seed(0)
     weight = torch.tensor([3.0, 4.0])
     real, fake = torch.randn(4000, 1, 2), torch.randn(4000, 1, 2)
-    rms = torch.cat([real, fake]).square().mean().sqrt()
+    deviation = torch.cat([real, fake]).std()
     penalty = FiniteDifferencePenalty()(linear_discriminators(weight), real, fake, None)
-    assert penalty.item() == pytest.approx(2 * 25 * float(rms) ** 2, rel=0.05)  # |w| ** 2 at real and at fake
+    assert penalty.item() == pytest.approx(2 * 25 * float(deviation) ** 2, rel=0.05)  # |w| ** 2 at real and at fake
 
 
 def test_penalties_reach_every_discriminator(discriminators):
@@ -246,8 +246,14 @@ def test_first_stage_makes_mels_and_its_trunk_begins_the_next(digits_recipe, tmp
         Synthesizer.from_pretrained(tmp_path / "frames").generate(["one"])
     trunk = checkpoint.load_generator(tmp_path / "frames")[0].trunk.state_dict()
     options = [f"trainer.initial_weights={{trunk: {tmp_path / 'frames'}}}"]
+    options += [f"trainer.initial_discriminators={tmp_path / 'frames'}"]
+    judges = checkpoint.load_trainer(tmp_path / "frames")["discriminators"]
     trainer = start_run(digits_recipe, options, tmp_path / "whole")
     assert all(torch.equal(tensor, trunk[name]) for name, tensor in trainer.generator.trunk.state_dict().items())
+    own = trainer.discriminators.state_dict()
+    assert all(torch.equal(own[name], tensor) for name, tensor in judges.items()) and len(own) > len(judges)
+    with pytest.raises(UserError, match="are not the first ones of this recipe"):
+        start_run(digits_recipe, [*options, "discriminators.0.channels=4"], tmp_path / "other")
     for override, expected in (("task.output=mel", "left out"), ("generator.vocoder=null", "given")):
         with pytest.raises(UserError, match=f"generator.vocoder must be {expected}"):
             start_run(digits_recipe, [override], tmp_path / "other")

@@ -80,10 +80,15 @@ class LogMelConfig(Config):
 
     @property
     def normal_range(self) -> tuple[float, float]:
-        """(shift, scale) such that (mel - shift) * scale runs from -2, the floor, to 2, a full-scale tone."""
-        loudest = self.power * math.log(self.window_length / 4)
+        """(shift, scale) such that (mel - shift) * scale is -1 at the floor and 3 for a full-scale tone.
+
+        Clips are silence for the most part, so that their mean then lies near 0 and their deviation near 1.
+        """
+        peak = float(mel_filterbank(self).amax(0).median())
+        loudest = math.log((self.window_length / 4) ** self.power * peak)
         loudest = loudest if self.log == "ln" else loudest / math.log(10)
-        return (self.log_floor + loudest) / 2, 4 / (loudest - self.log_floor)
+        scale = 4 / (loudest - self.log_floor)
+        return self.log_floor + 1 / scale, scale
 
     def diff(self, other: LogMelConfig) -> dict[str, tuple]:
         """The fields in which two contracts differ: {name: (ours, theirs)}."""

@@ -38,7 +38,7 @@ class FiniteDifferencePenalty(Config):
     """R1 + R2, the squared gradient norm at real and fake inputs (Mescheder 2018, arXiv 1801.04406; R3GAN, 2501.05441).
 
     By finite differences, E over u ~ N(0, I) of ((D(x + e u) - D(x)) / e) ** 2: no double backward, which a CPU does
-    slowly. The step ``epsilon`` is in units of the input's RMS, so that a weight means the same for any input. Every
+    slowly. The step ``epsilon`` is in units of the input's deviation, so that a weight means the same for any input. Every
     ``interval``-th step, with the weight multiplied by it.
     """
 
@@ -54,7 +54,7 @@ class FiniteDifferencePenalty(Config):
         for member in discriminators.members:
             with torch.no_grad():
                 x = member.analyse(waveform)
-                step = self.epsilon * x.square().mean().sqrt()
+                step = self.epsilon * x.std()
             moved = member.judge(x + step * torch.randn_like(x), labels).logits
             change = (moved - member.judge(x, labels).logits) / self.epsilon
             terms.append(2 * change.square().mean())  # the mean over 2 B clips, twice: R1 + R2

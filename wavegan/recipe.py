@@ -28,8 +28,9 @@ class TrainerConfig(Config):
     batches train the discriminators and then one the generator; 0 trains both on every batch.
     ``muon_learning_rate``: train the generator's matrices with Muon at this rate, the rest with AdamW.
     ``final_learning_rate``: where the cosine ends, as a share of the peak. ``initial_weights``: part of the generator
-    -> checkpoint folder whose generator it begins as, such as {vocoder: runs/vocoder}. ``frozen``: parts of the
-    generator that are not trained.
+    -> checkpoint folder whose generator it begins as, such as {vocoder: runs/vocoder};
+    ``initial_discriminators``: run whose discriminators the first ones begin as. ``frozen``: parts of the generator
+    that are not trained.
     """
 
     max_steps: int = Field(ge=1)
@@ -46,6 +47,7 @@ class TrainerConfig(Config):
     adversarial_start: float = Field(0.0, ge=0, le=1)
     critic_steps: int = Field(0, ge=0)
     initial_weights: dict[str, Path] = {}
+    initial_discriminators: Path | None = None
     frozen: list[str] = []
     log_interval: int = Field(50, ge=1)
     valid_interval: int = Field(500, ge=1)

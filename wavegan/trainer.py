@@ -42,7 +42,7 @@ class Trainer:
         train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
         generator = recipe.generator.build(recipe.task)
         discriminators = Discriminators(recipe.discriminators, recipe.task)
-        self._prepare(generator)
+        self._prepare(generator, discriminators)
         self.task = recipe.task.build().to(self.device)
         self.objective = Objective(recipe.objective, self.features, self.task.paired).to(self.device)
         self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)
@@ -70,8 +70,8 @@ class Trainer:
         module, *optimizers = self.fabric.setup(module, *optimizers)
         return module, optimizers
 
-    def _prepare(self, generator: nn.Module) -> None:
-        """Give parts of a fresh generator the weights they begin with, and freeze those that are not trained."""
+    def _prepare(self, generator: nn.Module, discriminators: Discriminators) -> None:
+        """Give parts of fresh networks the weights they begin with, and freeze those that are not trained."""
         c = self.config
         for name in {*c.initial_weights, *c.frozen} - dict(generator.named_children()).keys():
             known = ", ".join(n for n, _ in generator.named_children())
@@ -84,6 +84,15 @@ class Trainer:
             path = folder / checkpoint.GENERATOR
             part = getattr(source, name, source)  # the same part of it, or the whole
             checkpoint.load_tensors(generator.get_submodule(name), part.state_dict(), path)
+        if c.initial_discriminators:
+            state = checkpoint.load_trainer(c.initial_discriminators).get("discriminators", {})
+            own = discriminators.state_dict()
+            if not state or any(own.get(name, torch.empty(0)).shape != t.shape for name, t in state.items()):
+                raise UserError(
+                    f"The discriminators of {c.initial_discriminators} are not the first ones of this recipe. "
+                    "List the same ones first, or leave out trainer.initial_discriminators."
+                )
+            discriminators.load_state_dict(own | state)
         for name in c.frozen:
             generator.get_submodule(name).requires_grad_(False)
 

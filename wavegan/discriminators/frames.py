@@ -63,7 +63,7 @@ class FramesDiscriminator(nn.Module):
         self.projection = Projection(task.label_sizes, c)
 
     def analyse(self, waveform: Tensor) -> Tensor:
-        """(B, 1, T), or log-mels (B, M, F) of a task whose output they are, -> (B, M, F) scaled to about [-2, 2]."""
+        """(B, 1, T), or log-mels (B, M, F) of a task whose output they are, -> (B, M, F) scaled to about [-1, 3]."""
         mel = self.log_mel(waveform)[..., : self.num_frames] if waveform.shape[1] == 1 else waveform
         return (mel - self.shift) * self.scale
 

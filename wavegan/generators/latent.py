@@ -106,7 +106,7 @@ class Trunk(nn.Module):
             hidden = stage(hidden, style)
         mel = self.out(F.leaky_relu(hidden, 0.2)) / self.scale + self.shift
         mel = self.floor + F.softplus(mel - self.floor)  # soft, so that silence can be learned and left again
-        return mel.clamp(max=self.shift + 3 / self.scale)  # half the range above a full-scale tone: exp stays finite
+        return mel.clamp(max=self.shift + 5 / self.scale)  # far above a full-scale tone: exp stays finite
 
 
 class StyleBlock(nn.Module):
