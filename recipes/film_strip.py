@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from wavegan.errors import UserError, reported
+from wavegan.tasks import spread
 from wavegan.tracker import grid_figure
 
 
@@ -27,19 +28,13 @@ def main() -> None:
         raise UserError(f"{', '.join(map(str, options.runs))}: no samples of a generation run there.")
     grids = spread(grids, options.columns)
     frames = [np.load(path) for path in grids]
-    names = spread(sorted(frames[-1].files), options.rows)
-    rows = {name: torch.from_numpy(np.stack([grid[name] for grid in frames])).float() for name in names}
+    names = [str(name) for name in frames[-1]["names"]]
+    mels = torch.from_numpy(np.stack([grid["mels"] for grid in frames], axis=1)).float()  # (rows, columns, M, F)
+    rows = {names[i]: mels[i] for i in spread(list(range(len(names))), options.rows)}
     shown = ", ".join(f"{p.parts[-4]} {int(p.parent.name.removeprefix('step-'))}" for p in grids)
     figure = grid_figure(rows)
     figure.suptitle(f"by step: {shown}", fontsize=7)
     figure.savefig(options.output, dpi=70)
-
-
-def spread(items: list, count: int) -> list:
-    """At most ``count`` items, evenly, with the first and the last."""
-    if len(items) <= count:
-        return items
-    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
 if __name__ == "__main__":

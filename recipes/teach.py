@@ -6,15 +6,14 @@ python recipes/teach.py digits-8k --data data/fsdd -o runs/results/teach.json
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 
-from wavegan import judge, manifest
-from wavegan.errors import reported
-from wavegan.evaluate_sets import Clips, generated_clips, real_clips
-from wavegan.files import write_atomically
+from wavegan import judge
+from wavegan.errors import UserError, reported
+from wavegan.evaluate_sets import Clips, generated_clips, read_corpus
+from wavegan.files import write_json
 from wavegan.judge import JudgeConfig
 from wavegan.synthesizer import Synthesizer
 
@@ -22,14 +21,10 @@ SEED = 7  # of the generated clips; not that of the evaluation
 
 
 def few(clips: Clips, count: int) -> Clips:
-    """The first ``count`` clips of each label."""
+    """``count`` clips of each label, evenly spaced over its clips."""
     labels = clips.columns["label"]
-    chosen = torch.cat(
-        [
-            torch.where(labels == label)[0][:: max(1, int((labels == label).sum()) // count)][:count]
-            for label in labels.unique()
-        ]
-    )
+    places = [torch.where(labels == label)[0] for label in labels.unique()]
+    chosen = torch.cat([own[torch.linspace(0, len(own) - 1, min(count, len(own))).long()] for own in places])
     return Clips(clips.waveforms[chosen], {"label": labels[chosen]})
 
 
@@ -46,23 +41,23 @@ def main() -> None:
     parser.add_argument("--few", type=int, nargs="+", default=[10, 30, 100], help="real clips of each label")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON to write")
     options = parser.parse_args()
+    if not options.output.parent.is_dir() or min([options.count, *options.few]) < 1:
+        raise UserError(f"--count and --few must be above 0, and the folder {options.output.parent} must exist.")
     model = Synthesizer.from_pretrained(options.model)
-    task = model.config.task
-    train, test = (real_clips(manifest.read(options.data / f"{n}.jsonl"), task) for n in ("train", "test"))
-    made, _ = generated_clips(model, options.count, SEED)
-    taught = {f"{options.count} generated": made, f"all {len(train.waveforms)} real": train}
+    corpus = read_corpus(options.data / "train.jsonl", options.data / "test.jsonl", model.features)
+    made = generated_clips(model, options.count, corpus, SEED)
+    taught = {f"{options.count} generated": made, f"all {len(corpus.train.waveforms)} real": corpus.train}
     for count in options.few:
-        taught[f"{count} real of each label"] = few(train, count)
-        taught[f"{count} real of each label + generated"] = both(few(train, count), made)
-    contents = JudgeConfig(
-        kind="frames", classes=task.conditions["label"], sample_rate=model.sample_rate, length=task.length, seed=11
-    )
+        taught[f"{count} real of each label"] = few(corpus.train, count)
+        taught[f"{count} real of each label + generated"] = both(few(corpus.train, count), made)
+    rate, length = model.sample_rate, corpus.train.waveforms.shape[-1]
+    contents = JudgeConfig(kind="frames", classes=corpus.words["label"], sample_rate=rate, length=length, seed=11)
     results = {}
     for name, clips in taught.items():
         one = judge.fit(contents, clips.waveforms, clips.columns["label"])
-        results[name] = judge.accuracy(one, test.waveforms, test.columns["label"])
-        print(f"{name}: {100 * results[name]:.1f} % of {len(test.waveforms)} real test clips", flush=True)
-    write_atomically(options.output, json.dumps(results, indent=1).encode())
+        results[name] = judge.accuracy(one, corpus.test.waveforms, corpus.test.columns["label"])
+        print(f"{name}: {100 * results[name]:.1f} % of {len(corpus.test.waveforms)} real test clips", flush=True)
+    write_json(options.output, results)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wavegan import UserError
-from wavegan.archive import check, digest, fetch, unpack
+from wavegan.archive import digest, fetch, obtain
 
 CONTENT = bytes(range(256)) * 20000  # 5 MB
 
@@ -22,6 +22,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     requests: list[str | None] = []
 
     def do_GET(self):
+        if self.path == "/chunked.tar":  # ends in the middle of a chunk
+            self.protocol_version = "HTTP/1.1"
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"1000\r\nabc")
+            return
         start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
         self.requests.append(self.headers.get("Range"))
         if start >= len(CONTENT):
@@ -70,6 +77,11 @@ def test_wrong_content_is_removed(url, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_cut_chunked_answer_is_one_sentence(url, tmp_path):
+    with pytest.raises(UserError, match="run it again to go on"):
+        fetch(url.replace("corpus", "chunked"), tmp_path)
+
+
 def test_no_server_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="Cannot download http://127.0.0.1:9/x.tar"):
         fetch("http://127.0.0.1:9/x.tar", tmp_path)
@@ -85,17 +97,28 @@ def tar_of(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def test_unpacking_is_whole_or_not_at_all(tmp_path):
-    archive = tar_of(tmp_path / "a.tar.gz", {"x/one.txt": b"1" * 100000, "x/two.txt": b"2"})
-    check(archive, digest(archive))
+    archive, out = tar_of(tmp_path / "a.tar.gz", {"x/one.txt": b"1" * 100000, "x/two.txt": b"2"}), tmp_path / "out"
     with pytest.raises(UserError, match="expected abc. Download it again"):
-        check(archive, "abc")
-    assert (unpack(archive, tmp_path / "out") / "x/two.txt").read_bytes() == b"2"
+        obtain(str(archive), "", out, "abc")
+    folder = obtain(str(archive), "", out, digest(archive))
+    assert (folder / "x/two.txt").read_bytes() == b"2"
+    assert obtain(str(archive), "", out) == folder and obtain(str(folder), "", out) == folder
     cut = tmp_path / "cut.tar.gz"
     cut.write_bytes(archive.read_bytes()[:60])
     for bad in (cut, tar_of(tmp_path / "evil.tar.gz", {"../evil.txt": b"!"})):
         with pytest.raises(UserError, match="can't be extracted"):
-            unpack(bad, tmp_path / "bad")
-        assert not (tmp_path / "bad").exists() and not (tmp_path / "evil.txt").exists()
+            obtain(str(bad), "", tmp_path / "bad")
+        assert not list((tmp_path / "bad").iterdir()) and not (tmp_path / "evil.txt").exists()
     with pytest.raises(UserError, match="No such archive"):
-        unpack(tmp_path / "none.tar", tmp_path / "bad")
-    assert not list(tmp_path.glob(".*"))
+        obtain(str(tmp_path / "none.tar"), "", tmp_path / "bad")
+
+
+def test_a_downloaded_archive_with_other_contents_is_removed(tmp_path):
+    def refuse(folder: Path) -> None:
+        raise UserError(f"{folder} isn't it")
+
+    (tmp_path / "raw").mkdir()
+    tar_of(tmp_path / "raw/corpus.tar", {"one.txt": b"1"})
+    with pytest.raises(UserError, match="isn't it"):
+        obtain("download", "http://127.0.0.1:9/corpus.tar", tmp_path / "raw", check=refuse)
+    assert not list((tmp_path / "raw").iterdir())

@@ -135,6 +135,7 @@ def test_evaluation_prints_the_table_and_keeps_its_judges(digits_recipe, tmp_pat
     found = json.loads((tmp_path / "out/metrics.json").read_text())
     assert found["count"] == 120 and set(found["scores"]) == {"real train", "real test", "run"}
     assert found["scores"]["real train"]["label-image_frechet"] == pytest.approx(0, abs=1e-3)
+    assert found["scores"]["real test"]["speaker-image_accuracy"] == found["judges"]["speaker-image"]
     assert len(list((tmp_path / "out/run").glob("*.wav"))) == 9
     stamps = {p: p.stat().st_mtime_ns for p in (folder / "judges").iterdir()}
     assert len(stamps) == 8
@@ -147,8 +148,8 @@ def test_vocoders_and_generation_are_evaluated_apart(digits_recipe, tmp_path):  
     with pytest.raises(UserError, match="do different things"):
         evaluate([str(tmp_path / "run"), "vocoder-16k"], digits_recipe.parent / "test.jsonl", tmp_path / "out")
     other = manifest.read(digits_recipe.parent / "test.jsonl")
-    manifest.write(tmp_path / "odd.jsonl", [other[0].model_copy(update={"label": "ten"})])
-    with pytest.raises(UserError, match="No such label: 'ten'"):
+    manifest.write(tmp_path / "odd.jsonl", [other[0].model_copy(update={"label": "ten"}), other[1]])
+    with pytest.raises(UserError, match="The training clips have no 'ten'"):
         evaluate(
             [str(tmp_path / "run")], tmp_path / "odd.jsonl", tmp_path / "o", train=digits_recipe.parent / "train.jsonl"
         )

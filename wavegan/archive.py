@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from wavegan.errors import UserError
 from wavegan.progress import Bar
 
 BLOCK = 1 << 20
+
+
+def obtain(
+    source: str, url: str, folder: Path, sha256: str | None = None, check: Callable[[Path], None] | None = None
+) -> Path:
+    """The folder of a corpus: ``source`` itself if it is one, or what a downloaded or given archive holds.
+
+    Args:
+        source: "download", an archive, or a folder.
+        folder: where to download and unpack.
+        sha256: of the archive; ``check`` raises UserError if the unpacked contents are not the published ones.
+
+    Raises:
+        UserError: no such file, no connection, or other content than published; what is wrong is not kept.
+    """
+    if source != "download" and Path(source).is_dir():
+        if check:
+            check(Path(source))
+        return Path(source)
+    archive = fetch(url, folder, sha256) if source == "download" else Path(source)
+    if not archive.is_file():
+        raise UserError(f"No such archive: {archive}.")
+    if sha256 is not None and source != "download" and (found := digest(archive)) != sha256:
+        raise UserError(f"{archive} has the SHA-256 {found}, expected {sha256}. Download it again.")
+    unpacked = folder / f"{archive.name}.unpacked"
+    try:
+        unpack(archive, unpacked)
+        if check:
+            check(unpacked)
+    except UserError:
+        shutil.rmtree(unpacked, ignore_errors=True)
+        if source == "download":
+            archive.unlink()
+        raise
+    return unpacked
 
 
 def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
@@ -28,16 +65,14 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
         partial = target.with_name(f"{target.name}.partial")
         try:
             _download(url, partial)
-        except (OSError, urllib.error.URLError) as error:
+        except (OSError, urllib.error.URLError, http.client.HTTPException) as error:
             raise UserError(
                 f"Cannot download {url} ({error}). What arrived is kept: run it again to go on, or fetch the file by "
                 f"hand and give it as --source."
             ) from None
         if sha256 is not None and (found := digest(partial)) != sha256:
             partial.unlink()
-            raise UserError(
-                f"{url} has the SHA-256 {found}, expected {sha256}: not the published file. It was removed."
-            )
+            raise UserError(f"{url} has the SHA-256 {found}, expected {sha256}: not the published file. Removed.")
         partial.rename(target)
     return target
 
@@ -56,7 +91,7 @@ def _download(url: str, partial: Path) -> None:
         size = int(response.headers.get("Content-Length") or 0)
         if size > shutil.disk_usage(partial.parent).free:
             raise OSError(f"it needs {size / 1e9:.1f} GB, more than is free on the disk")
-        with Bar(f"Downloading {partial.name.removesuffix('.partial')}", (done + size) // BLOCK, done // BLOCK) as bar:
+        with Bar(f"Downloading {partial.name.removesuffix('.partial')}, MB", -(-(done + size) // BLOCK)) as bar:
             while block := response.read(BLOCK):
                 file.write(block)
                 bar.update(file.tell() // BLOCK)
@@ -66,27 +101,21 @@ def _download(url: str, partial: Path) -> None:
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file) -> str:  # noqa: ANN001
     sha = hashlib.sha256()
-    while block := file.read(BLOCK):
-        sha.update(block)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            sha.update(block)
     return sha.hexdigest()
 
 
-def unpack(archive: Path, folder: Path) -> Path:
+def unpack(archive: Path, folder: Path) -> None:
     """Extract a tar archive into ``folder``, whole or not at all; paths that lead out of it are refused.
 
     Raises:
-        UserError: missing, damaged, or unsafe.
+        UserError: damaged, or unsafe.
     """
     if folder.is_dir():
-        return folder
-    if not archive.is_file():
-        raise UserError(f"No such archive: {archive}.")
+        return
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -97,16 +126,3 @@ def unpack(archive: Path, folder: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         raise UserError(f"{archive} can't be extracted ({error}). Download it again.") from None
     partial.rename(folder)
-    return folder
-
-
-def check(archive: Path, sha256: str) -> None:
-    """Refuse an archive that isn't the published one.
-
-    Raises:
-        UserError: missing, or another checksum.
-    """
-    if not archive.is_file():
-        raise UserError(f"No such archive: {archive}.")
-    if (found := digest(archive)) != sha256:
-        raise UserError(f"{archive} has the SHA-256 {found}, expected {sha256}. Download it again.")

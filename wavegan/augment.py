@@ -57,10 +57,11 @@ def augment(
 
     def change(clip: Tensor) -> Tensor:
         clip = clip if log_floor is None else clip - log_floor
-        clip = (_read(clip, (time - shift) * speed) if moved else clip) * audible[:, None]
+        clip = _read(clip, (time - shift) * speed) if moved else clip
         if log_floor is None:
-            return clip * gain.exp()[:, None]
-        return (clip + gain[:, None]).clamp(min=0) + log_floor
+            return clip * (gain.exp() * audible)[:, None]
+        louder = (clip + gain[:, None]).clamp(min=0)
+        return torch.where((clip > 0) & audible[:, None], louder, 0.0) + log_floor  # silence stays silence
 
     return [change(clip) for clip in clips]
 

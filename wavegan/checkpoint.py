@@ -47,9 +47,10 @@ class CheckpointConfig(Config):
 
 def upgrade(data: dict[str, Any]) -> dict[str, Any]:
     """Bring an older ``config.json`` to today's format."""
-    trainer = (data.get("recipe") or {}).get("trainer", {})
-    if "alternate" in trainer:  # until 0.2
-        trainer["critic_steps"] = int(trainer.pop("alternate"))
+    recipe = data.get("recipe")
+    trainer = recipe.get("trainer") if isinstance(recipe, dict) else None
+    if isinstance(trainer, dict) and "alternate" in trainer:  # what critic_steps: 1 was called
+        trainer["critic_steps"] = int(bool(trainer.pop("alternate")))
     return data
 
 

@@ -107,7 +107,9 @@ def digits(
 
 @app.command()
 def generate(
-    labels: Annotated[list[str], typer.Argument(help="Labels that the model knows, spoken one after the other.")],
+    labels: Annotated[
+        list[str], typer.Argument(help="Labels that the model knows, one clip each; without labels, how many clips.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Sound file to write.")],
     model: Annotated[str, typer.Option("--model", "-m", help="A model in the package, or a checkpoint folder.")],
     speaker: SpeakerOption = None,
@@ -121,8 +123,18 @@ def generate(
     audio.check_target(output)
     synthesizer = Synthesizer.from_pretrained(model)
     start = time.perf_counter()
-    clips = synthesizer.generate(labels, speaker=speaker, seed=seed, truncation=truncation)
+    clips = synthesizer.generate(
+        _labels_or_count(labels, synthesizer.config.task), speaker=speaker, seed=seed, truncation=truncation
+    )
     _write_clip(output, clips.reshape(-1), synthesizer.sample_rate, time.perf_counter() - start)
+
+
+def _labels_or_count(labels: list[str], task) -> list[str] | int:  # noqa: ANN001
+    if "label" in getattr(task, "conditions", {"label": []}):
+        return labels
+    if len(labels) != 1 or not labels[0].isdecimal():
+        raise UserError("This model has no labels: say how many clips, such as 3.")
+    return int(labels[0])
 
 
 def _write_clip(output: Path, waveform, sample_rate: int, elapsed: float) -> None:  # noqa: ANN001
@@ -171,7 +183,7 @@ def train(
     if status:
         print(f"Stopped at step {trainer.step}. Go on with: wavegan train --resume {trainer.folder}")
     else:
-        print(f"Trained {trainer.step} steps. Hear it: {trainer.task.command.format(model=trainer.folder)}")
+        print(f"Trained {trainer.step} steps. {trainer.task.next_step(trainer.folder)}")
     raise typer.Exit(status)
 
 

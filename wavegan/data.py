@@ -76,9 +76,7 @@ class Segments:
                 faults.append(str(error))
         if faults:
             shown = "\n  ".join(faults[:20] + ([f"and {len(faults) - 20} more"] if len(faults) > 20 else []))
-            raise UserError(
-                f"{len(faults)} of {len(utterances)} recordings can't be used; nothing was trained:\n  {shown}"
-            )
+            raise UserError(f"{len(faults)} of {len(utterances)} recordings can't be used:\n  {shown}")
         # A clip is as likely as it is long: each second of the corpus is heard equally often.
         lengths = np.array([len(w) if config.crop == "random" else 1 for w in self.waveforms], dtype=np.float64)
         self.cumulative = np.cumsum(lengths / lengths.sum())

@@ -84,7 +84,7 @@ class LogMelConfig(Config):
 
         Clips are silence for the most part, so that their mean then lies near 0 and their deviation near 1.
         """
-        peak = float(mel_filterbank(self).amax(0).median())
+        peak = max(float(mel_filterbank(self).amax(0).median()), 1e-6)
         loudest = math.log((self.window_length / 4) ** self.power * peak)
         loudest = loudest if self.log == "ln" else loudest / math.log(10)
         scale = 4 / (loudest - self.log_floor)

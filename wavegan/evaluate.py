@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 import time
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ import torch
 from wavegan import audio, manifest, metrics
 from wavegan.errors import UserError
 from wavegan.evaluate_sets import evaluate_sets
-from wavegan.files import write_atomically
+from wavegan.files import write_atomically, write_json
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
 from wavegan.synthesizer import Synthesizer
@@ -76,7 +74,7 @@ def evaluate_copies(
             bar.update(i)
     means = {name: _means(rows) for name, rows in scores.items()}
     result = {"manifest": str(manifest_path), "means": means, "clips": scores}
-    write_atomically(output / "metrics.json", json.dumps(_finite(result), indent=1).encode())
+    write_json(output / "metrics.json", result)
     write_atomically(output / "index.html", _page(utterances, scores, means).encode())
     return f"{_table(means)}\n\nListen: {output / 'index.html'}"
 
@@ -107,15 +105,6 @@ def _score(utterance: Utterance, synthesizers: dict[str, Synthesizer], output: P
 def _file(utterance: Utterance) -> Path:
     """Nested as the ids are, so that no two share a file."""
     return Path(*(part for part in Path(f"{utterance.id}.wav").parts if part not in ("/", "..")))
-
-
-def _finite(value: Any) -> Any:
-    """NaN is no JSON: an undefined score is null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _write(path: Path, waveform: torch.Tensor, sample_rate: int) -> None:

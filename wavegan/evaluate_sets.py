@@ -2,38 +2,54 @@
 
 Rows are the real training and test clips and each model; every figure of every row is by the same judges, which are
 trained on the training clips when they are first needed and kept beside the manifests.
+
+Shapes: N clips, T samples, M mel bands, F frames, D features.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from wavegan import audio, judge, manifest, metrics
+from wavegan import archive, audio, judge, manifest, metrics
 from wavegan.data import DataConfig, Segments
+from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
-from wavegan.files import write_atomically
+from wavegan.files import write_json
 from wavegan.judge import Judge, JudgeConfig, Kind
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
 from wavegan.synthesizer import Synthesizer
-from wavegan.tasks import GenerationConfig
 
 SEED = 2024  # of the generated clips
 HEARD = 300  # clips that pocketsphinx hears of each row
 KEPT = 3  # clips of each label written to listen to
+LONGEST_SECONDS = 4
+COLUMNS = ("label", "speaker")
 
 
-class Clips:
-    """A set of clips (N, 1, T) with the columns that a task conditions on, as (N,) places in their vocabularies."""
+class Clips(NamedTuple):
+    """``waveforms`` (N, 1, T); ``columns``: of each condition, the clips' places in the corpus's vocabulary, (N,)."""
 
-    def __init__(self, waveforms: Tensor, columns: dict[str, Tensor]):
-        self.waveforms, self.columns = waveforms, columns
+    waveforms: Tensor
+    columns: dict[str, Tensor]
+
+
+class Corpus(NamedTuple):
+    """Real clips, all brought to the same length, and the vocabulary of each column that every clip has."""
+
+    train: Clips
+    test: Clips
+    words: dict[str, list[str]]
+    features: LogMelConfig
+    digest: str
 
 
 def evaluate_sets(
@@ -45,125 +61,168 @@ def evaluate_sets(
         test: manifest of the real test clips; ``train``: of the training clips, by default train.jsonl beside it.
 
     Raises:
-        UserError: models of different vocabularies or rates, or a manifest that can't be read.
+        UserError: models of another sample rate than the clips or with labels that these don't have, a manifest that
+            can't be read, or fewer than two clips of a set.
     """
     train = train or test.parent / "train.jsonl"
-    first = next(iter(models.values()))
-    task = first.config.task
+    corpus = read_corpus(train, test, next(iter(models.values())).features)
     for name, model in models.items():
-        if (model.config.task.conditions, model.sample_rate) != (task.conditions, task.features.sample_rate):
-            raise UserError(f"{name} has other labels or another sample rate than {next(iter(models))}.")
-    parts = {"train": manifest.read(train), "test": manifest.read(test)}
-    rows = {f"real {name}": real_clips(part, task) for name, part in parts.items()}
-    judges = corpus_judges(train.parent / "judges", rows["real train"], rows["real test"], task)
-    speeds = {}
+        if model.sample_rate != corpus.features.sample_rate:
+            raise UserError(f"{name} speaks at {model.sample_rate} Hz, the clips are at {corpus.features.sample_rate}.")
+        generated_clips(model, 1, corpus)  # says at once if it can't
+    judges = corpus_judges(train.parent / "judges", corpus)
+    rows, speeds = {"real train": corpus.train, "real test": corpus.test}, {}
     for name, model in models.items():
-        rows[name], speeds[name] = generated_clips(model, count)
-    scores = {name: score(clips, rows, judges, task) for name, clips in rows.items()}
+        start = time.perf_counter()
+        rows[name] = generated_clips(model, count, corpus)
+        speeds[name] = count * model.config.task.length / model.sample_rate / (time.perf_counter() - start)
+    scores = {name: score(clips, corpus, judges) for name, clips in rows.items()}
     for name, speed in speeds.items():
         scores[name]["times_real_time"] = speed
-    if "label" in task.conditions and metrics.installed("pocketsphinx"):
-        for name in [n for n in rows if n != "real train"]:
-            scores[name]["pocketsphinx"] = heard_by_pocketsphinx(rows[name], task, name)
+    for name, heard in heard_by_pocketsphinx({n: c for n, c in rows.items() if n != "real train"}, corpus).items():
+        scores[name]["pocketsphinx"] = heard
     output.mkdir(parents=True, exist_ok=True)
     known = {name: one.config.accuracy for name, one in judges.items()}
     result = {"train": str(train), "test": str(test), "count": count, "judges": known, "scores": scores}
-    write_atomically(output / "metrics.json", json.dumps(result, indent=1).encode())
+    write_json(output / "metrics.json", result)
     for name in models:
-        write_clips(output / name, rows[name], task)
+        write_clips(output / name, rows[name], corpus)
     shown = ", ".join(f"{name} {value:.3f}" for name, value in known.items())
     return f"{table(scores)}\n\nAccuracy of the judges on the real test clips: {shown}.\nListen: {output}"
 
 
-def real_clips(utterances: Sequence[Utterance], task: GenerationConfig) -> Clips:
-    """Recordings as the generator was shown them: cut or padded to its length."""
-    data = DataConfig(train=Path(), valid=Path(), segment_length=task.length, crop="start")
-    segments = Segments(utterances, data, task.features, 0)
-    labels = {name: task.index(name, [getattr(u, name) for u in utterances]) for name in task.conditions}
-    return Clips(torch.stack([segments.clip(i) for i in range(len(utterances))]), labels)
+def read_corpus(train: Path, test: Path, features: LogMelConfig) -> Corpus:
+    """Real clips, cut or padded to the length that 99 in 100 of the training clips don't exceed."""
+    parts = [manifest.read(train), manifest.read(test)]
+    if min(map(len, parts)) < 2:
+        raise UserError(f"Two clips are the fewest to compare; {train} has {len(parts[0])}, {test} {len(parts[1])}.")
+    words = {}
+    for name in COLUMNS:
+        if all(getattr(u, name) is not None for part in parts for u in part):
+            words[name] = sorted({getattr(u, name) for u in parts[0]})
+    most = LONGEST_SECONDS * features.sample_rate
+    length = min(int(np.quantile([u.num_samples for u in parts[0]], 0.99)), most)
+    clips = [_real_clips(part, words, length, features) for part in parts]
+    return Corpus(*clips, words, features, archive.digest(train)[:16] + archive.digest(test)[:16])
 
 
-def generated_clips(model: Synthesizer, count: int, seed: int = SEED) -> tuple[Clips, float]:
-    """``count`` clips, every combination of labels equally often, and how many times real time they took."""
-    task = model.config.task
-    places, rest = {}, torch.arange(count)
-    for name, words in task.conditions.items():
-        places[name], rest = rest % len(words), rest // len(words)
-    names = {name: [task.conditions[name][i] for i in own.tolist()] for name, own in places.items()}
-    model.generate(names["label"][:1] if "label" in names else 1, speaker=(names.get("speaker") or [None])[0])
-    start = time.perf_counter()
-    waveforms = model.generate(names.get("label", count), speaker=names.get("speaker"), seed=seed)
-    elapsed = time.perf_counter() - start
-    seconds = waveforms.size / model.sample_rate
-    return Clips(torch.from_numpy(waveforms)[:, None], places), seconds / elapsed
+def _real_clips(
+    utterances: Sequence[Utterance], words: dict[str, list[str]], length: int, features: LogMelConfig
+) -> Clips:
+    data = DataConfig(train=Path(), valid=Path(), segment_length=length, crop="start")
+    segments = Segments(utterances, data, features, 0)
+    waveforms = torch.stack([segments.clip(i) for i in range(len(utterances))])
+    return Clips(waveforms, {name: _places([getattr(u, name) for u in utterances], own) for name, own in words.items()})
 
 
-def corpus_judges(folder: Path, train: Clips, test: Clips, task: GenerationConfig) -> dict[str, Judge]:
-    """Two judges for each condition, of different kinds, trained on the training clips or read from ``folder``."""
+def _places(values: Sequence[str], words: list[str]) -> Tensor:
+    if strange := sorted(set(values) - set(words)):
+        raise UserError(f"The training clips have no '{strange[0]}'; there are: {', '.join(words)}.")
+    return torch.tensor([words.index(value) for value in values])
+
+
+def generated_clips(model: Synthesizer, count: int, corpus: Corpus, seed: int = SEED) -> Clips:
+    """``count`` clips, every combination of the model's labels equally often, at the corpus's length."""
+    names, rest = {}, torch.arange(count)
+    for name, words in getattr(model.config.task, "conditions", {}).items():
+        names[name], rest = [words[i] for i in (rest % len(words)).tolist()], rest // len(words)
+    waveforms = torch.from_numpy(model.generate(names.get("label", count), speaker=names.get("speaker"), seed=seed))
+    waveforms = F.pad(waveforms, (0, corpus.train.waveforms.shape[-1] - waveforms.shape[-1]))  # cuts if negative
+    columns = {name: _places(own, corpus.words[name]) for name, own in names.items() if name in corpus.words}
+    return Clips(waveforms[:, None], columns)
+
+
+def corpus_judges(folder: Path, corpus: Corpus) -> dict[str, Judge]:
+    """Two judges of each column, of different kinds, trained on the training clips or read from ``folder``."""
     judges = {}
-    for condition, words in task.conditions.items():
-        for seed, kind in enumerate(Kind.__args__):
-            name = f"{condition}-{kind}"
+    for column, words in corpus.words.items():
+        if len(words) < 2:
+            continue
+        for seed, kind in enumerate(get_args(Kind)):
+            length, rate = corpus.train.waveforms.shape[-1], corpus.features.sample_rate
             wanted = JudgeConfig(
-                kind=kind, classes=words, sample_rate=task.features.sample_rate, length=task.length, seed=seed
+                kind=kind, classes=words, sample_rate=rate, length=length, seed=seed, corpus=corpus.digest
             )
-            path = folder / name
-            if path.with_suffix(".json").is_file():
-                judges[name] = judge.load_judge(path)
-                if judges[name].config.model_copy(update={"accuracy": None}) == wanted:
-                    continue
-            one = judge.fit(wanted, train.waveforms, train.columns[condition])
-            accuracy = judge.accuracy(one, test.waveforms, test.columns[condition])
-            one.config = wanted.model_copy(update={"accuracy": accuracy})
-            judge.save_judge(path, one)
-            judges[name] = one
+            judges[f"{column}-{kind}"] = _judge(folder / f"{column}-{kind}", wanted, column, corpus)
     return judges
 
 
-def score(clips: Clips, rows: dict[str, Clips], judges: dict[str, Judge], task: GenerationConfig) -> dict[str, float]:
-    """Set metrics of one row. Fréchet distance, scores and bins by the second judge of the label."""
+def _judge(path: Path, wanted: JudgeConfig, column: str, corpus: Corpus) -> Judge:
+    if path.with_suffix(".json").is_file():
+        found = judge.load_judge(path)
+        if found.config.model_copy(update={"accuracy": None}) == wanted:
+            return found
+    fresh = judge.fit(wanted, corpus.train.waveforms, corpus.train.columns[column])
+    accuracy = judge.accuracy(fresh, corpus.test.waveforms, corpus.test.columns[column])
+    fresh.config = wanted.model_copy(update={"accuracy": accuracy})
+    judge.save_judge(path, fresh)
+    return fresh
+
+
+def score(clips: Clips, corpus: Corpus, judges: dict[str, Judge]) -> dict[str, float]:
+    """Set metrics of one row: accuracies by every judge; the others by the second, "image", judge of the label."""
     scores = {}
-    train = rows["real train"]
     for name, one in judges.items():
-        condition = name.split("-")[0]
-        scores[f"{name}_accuracy"] = judge.accuracy(one, clips.waveforms, clips.columns[condition])
+        column = name.split("-")[0]
+        if column in clips.columns:
+            scores[f"{name}_accuracy"] = judge.accuracy(one, clips.waveforms, clips.columns[column])
     for name in [n for n in judges if n.startswith("label")]:
-        (p, features), (_, reference) = judges[name].hear(clips.waveforms), judges[name].hear(train.waveforms)
+        (p, features), (_, reference) = judges[name].hear(clips.waveforms), judges[name].hear(corpus.train.waveforms)
         scores[f"{name}_frechet"] = metrics.frechet_distance(reference, features)
-    if "label" in task.conditions:
-        shares = torch.bincount(train.columns["label"], minlength=p.shape[1]) / len(train.waveforms)
+        if name != "label-image":
+            continue
+        shares = torch.bincount(corpus.train.columns["label"]) / len(corpus.train.waveforms)
         scores["inception"] = metrics.inception_score(p)
         scores["modified_inception"] = metrics.modified_inception_score(p)
         scores["am"] = metrics.am_score(p, shares)
         scores["different_bins"] = metrics.different_bins(reference, features)
-        scores["diversity"] = metrics.intra_class_diversity(features, clips.columns["label"])
-    if clips is not train:
-        log_mel = task.build().log_mel
-        mels = [log_mel(c.waveforms[:2048]) if c is clips else log_mel(c.waveforms) for c in (clips, train)]
+        if "label" in clips.columns:
+            scores["diversity"] = metrics.intra_class_diversity(features, clips.columns["label"])
+    if clips is not corpus.train:
+        mels = [_log_mels(part.waveforms, corpus.features) for part in (clips, corpus.train)]
         scores["nearest"] = float(metrics.nearest_distance(*mels).median())
     return scores
 
 
-def heard_by_pocketsphinx(clips: Clips, task: GenerationConfig, name: str) -> float:
-    """Share of up to 300 clips, evenly spaced, in which pocketsphinx hears the label."""
-    listener = judge.Listener(task.conditions["label"])
-    count = min(HEARD, len(clips.waveforms))
-    right = 0
-    with Bar(f"pocketsphinx hears {name}", count) as bar:
-        for k in range(count):
-            i = k * len(clips.waveforms) // count
-            right += listener.hear(clips.waveforms[i, 0], task.features.sample_rate) == int(clips.columns["label"][i])
-            bar.update(k + 1)
-    return right / count
+def _log_mels(waveforms: Tensor, features: LogMelConfig) -> Tensor:
+    log_mel = LogMel(features)
+    return torch.cat([log_mel(part) for part in waveforms.split(256)])
 
 
-def write_clips(folder: Path, clips: Clips, task: GenerationConfig) -> None:
+def heard_by_pocketsphinx(rows: dict[str, Clips], corpus: Corpus) -> dict[str, float]:
+    """Share of up to 300 clips of each row, evenly spaced, in which pocketsphinx hears the label.
+
+    Nothing where it isn't installed or doesn't know the labels as words.
+    """
+    if "label" not in corpus.words:
+        return {}
+    try:
+        listener = judge.Listener(corpus.words["label"])
+    except UserError as error:
+        print(f"Without pocketsphinx: {error}")
+        return {}
+    shares = {}
+    for name, clips in rows.items():
+        if "label" not in clips.columns:
+            continue
+        chosen = torch.linspace(0, len(clips.waveforms) - 1, min(HEARD, len(clips.waveforms))).long().tolist()
+        right = 0
+        with Bar(f"pocketsphinx hears {name}", len(chosen)) as bar:
+            for k, i in enumerate(chosen, start=1):
+                heard = listener.hear(clips.waveforms[i, 0], corpus.features.sample_rate)
+                right += heard == int(clips.columns["label"][i])
+                bar.update(k)
+        shares[name] = right / len(chosen)
+    return shares
+
+
+def write_clips(folder: Path, clips: Clips, corpus: Corpus) -> None:
     """The first few clips of each label."""
     folder.mkdir(parents=True, exist_ok=True)
-    for k, word in enumerate(task.conditions.get("label", ["clip"])):
-        own = clips.waveforms[clips.columns["label"] == k] if "label" in clips.columns else clips.waveforms
-        for i, clip in enumerate(own[:KEPT]):
-            audio.write(folder / f"{word.replace('/', '-')}-{i}.wav", clip[0], task.features.sample_rate)
+    labels = clips.columns.get("label", torch.zeros(len(clips.waveforms)))
+    for k, word in enumerate(corpus.words["label"] if "label" in clips.columns else ["clip"]):
+        for i, clip in enumerate(clips.waveforms[labels == k][:KEPT]):
+            audio.write(folder / f"{word.replace('/', '-')}-{i}.wav", clip[0], corpus.features.sample_rate)
 
 
 def table(scores: dict[str, dict[str, float]]) -> str:

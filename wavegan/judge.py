@@ -37,7 +37,9 @@ LISTENER_RATE = 16000  # of pocketsphinx's English model
 
 
 class JudgeConfig(Config):
-    """``length``: samples of a clip as it is judged; longer ones are cut. ``accuracy``: on the test clips, 0 to 1."""
+    """``length``: samples of a clip as it is judged; longer ones are cut. ``accuracy``: on the test clips, 0 to 1.
+    ``corpus``: a digest of the manifests that it was trained and tested on.
+    """
 
     kind: Kind
     classes: list[str] = Field(min_length=2)
@@ -45,6 +47,7 @@ class JudgeConfig(Config):
     length: int
     seed: int = 0
     accuracy: float | None = None
+    corpus: str = ""
 
     @property
     def features(self) -> LogMelConfig:

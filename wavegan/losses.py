@@ -191,16 +191,16 @@ class Objective(nn.Module):
         return {"adversarial": torch.stack(losses).mean()}
 
     def penalty(
-        self, step: int, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None
+        self, turn: int, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None
     ) -> dict[str, Tensor]:
-        """The penalty on the discriminators' gradient, on the steps that are its turn."""
+        """The penalty on the discriminators' gradient, on every ``interval``-th of their turns."""
         penalty = self.config.penalty
-        if penalty is None or step % penalty.interval:
+        if penalty is None or turn % penalty.interval:
             return {}
         return {"penalty": penalty(discriminators, real, fake, label)}
 
     def discriminator_total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Weighted sum of the discriminators' terms; a penalty that comes every n-th step counts n times."""
+        """Weighted sum of the discriminators' terms; a penalty that comes every n-th turn counts n times."""
         if "penalty" not in terms:
             return terms["adversarial"]
         return terms["adversarial"] + self.config.penalty.weight * self.config.penalty.interval * terms["penalty"]

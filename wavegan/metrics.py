@@ -129,9 +129,10 @@ def inception_score(p: Tensor) -> float:
 
 
 def modified_inception_score(p: Tensor) -> float:
-    """exp of the mean over pairs of clips of KL(p(y|x) || p(y|x')) (Gurumurthy 2017, arXiv 1706.02071).
+    """exp of the mean over pairs of clips of KL(p(y|x) || p(y|x')), from 1 up (Gurumurthy 2017, arXiv 1706.02071).
 
-    Over all pairs, not a sample of them: the mean of p(y|x) log p(y|x') factors.
+    Over pairs of all clips, as DiffWave has it (Kong 2021, arXiv 2009.09761), and over all pairs, not a sample: the
+    mean of p(y|x) log p(y|x') factors.
     """
     p = p.double().clamp(min=1e-12)
     return float(((p * p.log()).sum(1).mean() - (p.mean(0) * p.log().mean(0)).sum()).exp())

@@ -38,8 +38,8 @@ class FiniteDifferencePenalty(Config):
     """R1 + R2, the squared gradient norm at real and fake inputs (Mescheder 2018, arXiv 1801.04406; R3GAN, 2501.05441).
 
     By finite differences, E over u ~ N(0, I) of ((D(x + e u) - D(x)) / e) ** 2: no double backward, which a CPU does
-    slowly. The step ``epsilon`` is in units of the input's deviation, so that a weight means the same for any input. Every
-    ``interval``-th step, with the weight multiplied by it.
+    slowly. The step ``epsilon`` is in units of the input's deviation, so that a weight means the same for any input.
+    Every ``interval``-th step, with the weight multiplied by it.
     """
 
     name: Literal["finite_difference"] = "finite_difference"
@@ -55,8 +55,10 @@ class FiniteDifferencePenalty(Config):
             with torch.no_grad():
                 x = member.analyse(waveform)
                 step = self.epsilon * x.std()
-            moved = member.judge(x + step * torch.randn_like(x), labels).logits
-            change = (moved - member.judge(x, labels).logits) / self.epsilon
+            # One forward for both: phase shuffle and spectral norm then change nothing between them.
+            pair = torch.cat([x, x + step * torch.randn_like(x)])
+            still, moved = member.judge(pair, None if labels is None else labels.repeat(2, 1)).logits.chunk(2)
+            change = (moved - still) / self.epsilon
             terms.append(2 * change.square().mean())  # the mean over 2 B clips, twice: R1 + R2
         return torch.stack(terms).mean()
 

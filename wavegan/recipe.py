@@ -101,6 +101,13 @@ class Recipe(Config):
             raise ValueError(f"data.segment_length {self.data.segment_length} must be task.length {self.task.length}")
         if not self.discriminators or self.trainer.adversarial_start > 0:
             raise ValueError("generation needs discriminators, and trainer.adversarial_start 0: they are its only loss")
+        if self.task.output == "mel":
+            f = self.task.features
+            wanted = (f.n_fft, f.hop_length, f.n_mels)
+            if any(d.name != "frames" or set(d.resolutions) != {wanted} for d in self.discriminators):
+                raise ValueError(
+                    f"task.output is mel: discriminators can only be frames with resolutions [{list(wanted)}]"
+                )
         weights, usual = self.objective.weights, Weights()
         if asked := [name for name, w in weights if w > 0 and name != "adversarial" and w != getattr(usual, name)]:
             raise ValueError(f"objective.weights: generation copies nothing and has no {', '.join(asked)} term")

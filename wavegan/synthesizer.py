@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
@@ -184,8 +185,8 @@ class Synthesizer:
         count = labels if isinstance(labels, int) else len(labels)
         if count < 1:
             raise UserError("Nothing to generate: give at least one label.")
-        if isinstance(truncation, bool) or not 0 <= truncation <= 1:
-            raise UserError(f"truncation should lie between 0 and 1, got {truncation}.")
+        if not _in_range(truncation, 1):
+            raise UserError(f"truncation should lie between 0 and 1, got {truncation!r}.")
         drawn = self.latent(count, seed)
         z = drawn if z is None else torch.as_tensor(z, dtype=torch.float32)
         if z.shape != drawn.shape or not bool(torch.isfinite(z).all()):
@@ -218,14 +219,17 @@ class Synthesizer:
             UserError: something that isn't a digit, nothing at all, or as ``generate``.
         """
         task = self._generation()
-        items = list(str(digits)) if isinstance(digits, (str, int)) else [str(d) for d in digits]
+        try:
+            items = list(str(digits)) if isinstance(digits, (str, numbers.Integral)) else [str(d) for d in digits]
+        except (TypeError, ValueError):  # not a sequence; an integer of thousands of digits
+            raise UserError("digits should be a number such as 8675309, its digits as a string, or a list.") from None
         items = [item for item in items if not item.isspace()]
         if not items:
             raise UserError("No digits given; write a number such as 8675309.")
         if strange := [item for item in items if item not in tuple("0123456789")]:
             raise UserError(f"'{strange[0]}' is not a digit; write a number such as 8675309.")
-        if not 0 <= gap <= 10:
-            raise UserError(f"gap should lie between 0 and 10 seconds, got {gap}.")
+        if not _in_range(gap, 10):
+            raise UserError(f"gap should lie between 0 and 10 seconds, got {gap!r}.")
         words = task.conditions.get("label", [])
         labels = [item if item in words else DIGITS[int(item)] for item in items]
         if speaker is None and "speaker" in task.conditions:  # one voice for the whole number
@@ -297,9 +301,13 @@ class Synthesizer:
 
 
 def _check_seed(seed: int) -> int:
-    if isinstance(seed, bool) or seed != seed // 1 or not 0 <= seed < 2**63:
-        raise UserError(f"seed should be a whole number from 0 up, got {seed}.")
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
+        raise UserError(f"seed should be a whole number from 0 up to 2 ** 63 - 1, got {seed!r}.")
     return int(seed)
+
+
+def _in_range(value: float, most: float) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= value <= most
 
 
 def _trim(clip: np.ndarray, decibels: float = 40.0) -> np.ndarray:

@@ -6,8 +6,10 @@ a batch, and validates. Shapes: B batch, T samples, M mel bands, F frames, Z lat
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -49,12 +51,15 @@ class VocoderConfig(Config):
 class Vocoder(nn.Module):
     """Copy-synthesis: the generator's input is the log-mel of its target."""
 
-    command = "wavegan vocode IN.wav -o OUT.wav --model {model}"  # to hear it
     paired = True  # real and fake are the same utterance: reconstruction losses make sense
 
     def __init__(self, config: VocoderConfig):
         super().__init__()
         self.log_mel = LogMel(config.features)
+
+    def next_step(self, folder: Path) -> str:
+        """What to do with a trained model."""
+        return f"Hear it: wavegan vocode IN.wav -o OUT.wav --model {shlex.quote(str(folder))}"
 
     @torch.no_grad()
     def sample_input(self, waveform: Tensor, label: Tensor | None = None) -> Tensor:
@@ -109,6 +114,13 @@ class GenerationConfig(Config):
     output: Literal["waveform", "mel"] = "waveform"
     latent_dim: int = Field(64, ge=1)
     latent: Literal["normal", "uniform"] = "normal"
+
+    @field_validator("features")
+    @classmethod
+    def _plain(cls, features: LogMelConfig) -> LogMelConfig:
+        if features.mean is not None or (features.log, features.power) != ("ln", 1):
+            raise ValueError("generation works on natural logarithms of magnitudes, without mean and std")
+        return features
 
     @field_validator("conditions")
     @classmethod
@@ -182,8 +194,13 @@ class Generation(nn.Module):
         super().__init__()
         self.config = config
         self.log_mel = LogMel(config.features)
-        words = config.conditions.get("label", [])[:3]
-        self.command = f"wavegan generate {' '.join(words)} -o OUT.wav --model {{model}}"
+
+    def next_step(self, folder: Path) -> str:
+        """What to do with a trained model."""
+        if self.config.output == "mel":
+            return f"A first stage: it begins the next as trainer.initial_weights={{trunk: {folder}}}."
+        words = self.config.conditions.get("label", ["3"])[:3]
+        return f"Hear it: wavegan generate {shlex.join(words)} -o OUT.wav --model {shlex.quote(str(folder))}"
 
     def sample_input(self, waveform: Tensor, label: Tensor | None = None) -> Tensor:
         """(B, 1, T) -> latents (B, Z), from torch's global random state."""
@@ -220,21 +237,24 @@ class Generation(nn.Module):
         labels = [()] * len(real) if clips.labels is None else [tuple(row) for row in clips.labels.tolist()]
         groups = {label: [i for i, own in enumerate(labels) if own == label] for label in sorted(set(labels))}
         groups = {label: members for label, members in groups.items() if len(members) > 1}
-        chosen = list(groups)[:: max(1, len(groups) // self.MOST_GROUPS)] or sorted(set(labels))[:1]
+        chosen = spread(list(groups) or sorted(set(labels)), self.MOST_GROUPS)
         random, device = torch.Generator().manual_seed(0), self.log_mel.window.device
         z = self.config.draw(self.TAKES, random)
         takes = {label: self._takes(generator, z, label) for label in chosen}
-        shown = {self._name(label): takes[label] for label in _spread(chosen, 10)}
+        shown = {self._name(label): takes[label] for label in spread(chosen, 10)}
         tracker.grid(step, {name: self._mel(clips.to(device)).cpu() for name, clips in shown.items()})
         if self.config.output == "waveform":
             for name, clips in shown.items():
                 tracker.clips(step, name, clips[:num_samples], self.config.features.sample_rate)
         if not groups:
             return {}
-        scale = self._spread_of(real[[i for members in groups.values() for i in members[:2]]], pairs=True)
+        pairs = self._mel(real[[i for members in groups.values() for i in members[:2]]].to(device))
+        scale = (pairs[0::2] - pairs[1::2]).abs().mean()
         by_word: dict[tuple[int, ...], list[float]] = {}  # speakers differ in how much they vary: judge their mean
         for label in chosen:
-            by_word.setdefault(label[:1], []).append(float(self._spread_of(takes[label]) / scale))
+            mels = self._mel(takes[label].to(device)).flatten(1)
+            distance = torch.pdist(mels, p=1).mean() / mels.shape[1]
+            by_word.setdefault(label[:1], []).append(float(distance / scale))
         diversity = {word: sum(values) / len(values) for word, values in by_word.items()}
         least = min(diversity, key=lambda word: diversity[word])
         if diversity[least] < self.COLLAPSED:
@@ -251,22 +271,15 @@ class Generation(nn.Module):
         labels = torch.tensor(label, device=device).expand(len(z), -1) if label else None
         return generator(z.to(device), labels).float().cpu()
 
-    def _spread_of(self, clips: Tensor, pairs: bool = False) -> Tensor:
-        """Mean distance of log-mels, of all pairs among N clips or of neighbours (0, 1), (2, 3), ..."""
-        mel = self._mel(clips.to(self.log_mel.window.device)).flatten(1)
-        if pairs:
-            return (mel[0::2] - mel[1::2]).abs().mean()
-        return torch.stack([(a - mel[i + 1 :]).abs().mean(1).sum() for i, a in enumerate(mel[:-1])]).sum() / (
-            len(mel) * (len(mel) - 1) / 2
-        )
-
     def _name(self, label: tuple[int, ...]) -> str:
         return " ".join(words[i] for i, words in zip(label, self.config.conditions.values(), strict=False)) or "all"
 
 
-def _spread(items: list, count: int) -> list:
-    """At most ``count`` of the items, evenly."""
-    return items if len(items) <= count else [items[i * len(items) // count] for i in range(count)]
+def spread(items: list, count: int) -> list:
+    """At most ``count`` of the items, evenly, with the first and the last."""
+    if len(items) <= count:
+        return items
+    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
 TaskConfig = Annotated[VocoderConfig | GenerationConfig, Field(discriminator="name")]

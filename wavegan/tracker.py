@@ -48,8 +48,8 @@ class Tracker:
     def grid(self, step: int, rows: dict[str, Tensor]) -> None:
         """One picture: log-mels (N, M, F) of each row's name; the first of each row as numbers too, for film strips."""
         folder = self._samples(step)
-        first = {name: mels[0].numpy().astype(np.float16) for name, mels in rows.items()}
-        np.savez_compressed(folder / "grid.npz", **first)
+        first = np.stack([mels[0].numpy() for mels in rows.values()]).astype(np.float16)
+        np.savez_compressed(folder / "grid.npz", names=list(rows), mels=first)
         figure = grid_figure(rows, f"step {step}")
         figure.savefig(folder / "grid.png", dpi=80)
         self.board.add_figure("samples/grid", figure, step)

@@ -42,7 +42,12 @@ class Trainer:
         train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
         generator = recipe.generator.build(recipe.task)
         discriminators = Discriminators(recipe.discriminators, recipe.task)
-        self._prepare(generator, discriminators)
+        if not resume:
+            self._begin_as(generator, discriminators)
+        for name in c.frozen:
+            self._part(generator, name).requires_grad_(False)
+        if not any(p.requires_grad for p in generator.parameters()):
+            raise UserError("trainer.frozen leaves nothing of the generator to train.")
         self.task = recipe.task.build().to(self.device)
         self.objective = Objective(recipe.objective, self.features, self.task.paired).to(self.device)
         self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)
@@ -70,20 +75,19 @@ class Trainer:
         module, *optimizers = self.fabric.setup(module, *optimizers)
         return module, optimizers
 
-    def _prepare(self, generator: nn.Module, discriminators: Discriminators) -> None:
-        """Give parts of fresh networks the weights they begin with, and freeze those that are not trained."""
-        c = self.config
-        for name in {*c.initial_weights, *c.frozen} - dict(generator.named_children()).keys():
-            known = ", ".join(n for n, _ in generator.named_children())
-            raise UserError(f"The generator has no part '{name}' for trainer.initial_weights or frozen: {known}.")
+    def _begin_as(self, generator: nn.Module, discriminators: Discriminators) -> None:
+        """Give fresh networks the weights of other runs that they begin with."""
+        c, task = self.config, self.recipe.task
         for name, folder in c.initial_weights.items():
             source, contents = checkpoint.load_generator(folder)
-            if difference := self.features.diff(contents.task.features):
+            difference = self.features.diff(contents.task.features)
+            if contents.task.name == task.name and contents.task.conditions != task.conditions:
+                difference |= {"conditions": (task.conditions, contents.task.conditions)}
+            if difference:
                 shown = "; ".join(f"{k}: recipe {ours}, there {theirs}" for k, (ours, theirs) in difference.items())
-                raise UserError(f"{folder} has other features than the recipe: {shown}.")
-            path = folder / checkpoint.GENERATOR
-            part = getattr(source, name, source)  # the same part of it, or the whole
-            checkpoint.load_tensors(generator.get_submodule(name), part.state_dict(), path)
+                raise UserError(f"{folder} does not fit the recipe: {shown}.")
+            part = getattr(source, name, None) or source  # the same part of it, or the whole
+            checkpoint.load_tensors(self._part(generator, name), part.state_dict(), folder / checkpoint.GENERATOR)
         if c.initial_discriminators:
             state = checkpoint.load_trainer(c.initial_discriminators).get("discriminators", {})
             own = discriminators.state_dict()
@@ -93,8 +97,14 @@ class Trainer:
                     "List the same ones first, or leave out trainer.initial_discriminators."
                 )
             discriminators.load_state_dict(own | state)
-        for name in c.frozen:
-            generator.get_submodule(name).requires_grad_(False)
+
+    @staticmethod
+    def _part(generator: nn.Module, name: str) -> nn.Module:
+        parts = {n: part for n, part in generator.named_children() if part is not None}
+        if name not in parts:
+            known = ", ".join(parts)
+            raise UserError(f"The generator has no part '{name}' for trainer.initial_weights or frozen: {known}.")
+        return parts[name]
 
     def train(self) -> int:
         """Run to ``max_steps`` or to an interrupt (SIGINT, SIGTERM), saving on the way.
@@ -141,7 +151,7 @@ class Trainer:
         turn = turn if adversarial else {"g"}
         logs: dict[str, Tensor] = {}
         # Whatever is drawn below depends on (seed, step) alone: resuming needs no random state.
-        torch.manual_seed(c.seed * 1_000_003 + self.step)
+        torch.manual_seed((c.seed * 1_000_003 + self.step) % 2**63)
 
         x = self.task.sample_input(real, label)
         with torch.set_grad_enabled("g" in turn):
@@ -154,7 +164,8 @@ class Trainer:
         if "d" in turn:
             real_out, fake_out = self.discriminators.compare(heard[0], heard[1].detach(), label)
             terms = self.objective.discriminator(real_out, fake_out)
-            terms |= self.objective.penalty(self.step, self.discriminators, heard[0], heard[1].detach(), label)
+            turns = self.step - self.step // (c.critic_steps + 1) if c.critic_steps else self.step  # of discriminators
+            terms |= self.objective.penalty(turns, self.discriminators, heard[0], heard[1].detach(), label)
             total = self.objective.discriminator_total(terms)
             self._update("d", self.discriminators, self.optimizers_d, terms, total)
             logs |= {f"train/d/{name}": term.detach() for name, term in terms.items()}

@@ -17,7 +17,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from wavegan.archive import fetch, unpack
+from wavegan.archive import obtain
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance
 from wavegan.prepare import Source, prepare, write_manifests
@@ -37,9 +37,9 @@ def scan(folder: Path) -> list[Source]:
     return sources
 
 
-def check(sources: list[Source]) -> None:
+def check(folder: Path) -> None:
     """Refuse recordings that are not the published ones: a hash of their names and contents, sorted by name."""
-    sha = hashlib.sha256()
+    sources, sha = scan(folder), hashlib.sha256()
     for source in sorted(sources, key=lambda s: s.id):
         sha.update(source.id.encode() + hashlib.sha256(source.path.read_bytes()).digest())
     if sha.hexdigest() != RECORDINGS_SHA256:
@@ -61,12 +61,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("data/fsdd"))
     parser.add_argument("--num-workers", type=int)
     options = parser.parse_args()
-    folder = Path(options.source)
-    if not folder.is_dir():
-        archive = fetch(ARCHIVE, options.output / "raw") if options.source == "download" else folder
-        folder = unpack(archive, options.output / "raw" / "unpacked")
-    sources = scan(folder)
-    check(sources)
+    sources = scan(obtain(options.source, ARCHIVE, options.output / "raw", check=check))
     report = prepare(sources, options.output, SAMPLE_RATE, min_seconds=0.1, peak=0.7, num_workers=options.num_workers)
     print(report)
     parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def scan(folder: Path) -> list[Source]:
         raise UserError(
             f"{folder} has {len(classes)} sub-folders; each class is one, and there should be at least two."
         )
-    check_classes(Counter({name: 0 for name in classes}) + Counter(s.label for s in sources), classes, folder)
+    check_classes(Counter(s.label for s in sources), classes, folder)
     return sources
 
 
@@ -46,7 +47,10 @@ def check_classes(counts: Counter, classes: list[str], folder: Path) -> None:
 
 def check_rates(sources: list[Source]) -> None:
     """Refuse mixed sample rates: the generator would learn two sounds for each class."""
-    rates = Counter(audio.probe(s.path).sample_rate for s in sources)
+    rates: Counter[int] = Counter()
+    for source in sources:
+        with suppress(UserError):  # what can't be read is left out, and reported, by the preparation
+            rates[audio.probe(source.path).sample_rate] += 1
     if len(rates) > 1:
         shown = ", ".join(f"{count} at {rate} Hz" for rate, count in rates.most_common())
         raise UserError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wavegan.archive import check, fetch, unpack
+from wavegan.archive import obtain
 from wavegan.errors import UserError, reported
 from wavegan.prepare import Source, prepare, write_manifests
 
@@ -48,12 +48,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("data/sc09"))
     parser.add_argument("--num-workers", type=int)
     options = parser.parse_args()
-    folder = Path(options.source)
-    if options.source == "download":
-        folder = unpack(fetch(ARCHIVE, options.output / "raw", SHA256), options.output / "raw" / "unpacked")
-    elif not folder.is_dir():
-        check(folder, SHA256)
-        folder = unpack(folder, options.output / "raw" / "unpacked")
+    folder = obtain(options.source, ARCHIVE, options.output / "raw", SHA256)
     sources, places = scan(folder), read_lists(folder)
     report = prepare(sources, options.output, SAMPLE_RATE, min_seconds=0.2, num_workers=options.num_workers)
     print(report)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,6 +30,15 @@ class FramesConfig(Config):
     resolutions: list[tuple[int, int, int]] = Field([(256, 64, 64)], min_length=1)
     channels: int = Field(112, ge=1)
     kernel_size: int = Field(5, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> FramesConfig:
+        for n_fft, hop_length, n_mels in self.resolutions:
+            if not (n_fft >= 16 and n_fft % 2 == 0 and 1 <= hop_length <= n_fft // 2 and n_mels >= 1):
+                raise ValueError(f"[{n_fft}, {hop_length}, {n_mels}] should be [n_fft, hop, n_mels], 2 hop <= n_fft")
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
+        return self
 
     def build(self, task: TaskConfig) -> list[nn.Module]:
         return [FramesDiscriminator(self, task, resolution) for resolution in self.resolutions]

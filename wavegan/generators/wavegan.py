@@ -38,7 +38,9 @@ class WaveGANConfig(Config):
 
     def check(self, task: TaskConfig) -> str | None:
         """Why this generator can't do the task, or None."""
-        return None if task.name == "generation" else f"generator 'wavegan' reads noise; the task is '{task.name}'"
+        if task.name != "generation":
+            return f"generator 'wavegan' reads noise; the task is '{task.name}'"
+        return None if task.output == "waveform" else "generator 'wavegan' makes waveforms; task.output is mel"
 
     def build(self, task: TaskConfig) -> WaveGAN:
         return WaveGAN(self, task)
