@@ -37,6 +37,8 @@ def models() -> dict[str, tuple[torch.nn.Module, LogMelConfig]]:
     }
     for name in list_pretrained():
         synthesizer = Synthesizer.from_pretrained(name)
+        if synthesizer.config.task.name != "vocoder":
+            continue
         built[f"{name} (ours)"] = (synthesizer.generator, synthesizer.features)
     return built
 

@@ -202,7 +202,25 @@ def test_penalties_reach_every_discriminator(discriminators):
         value = penalty(discriminators, real, fake, LABELS)
         value.backward()
         assert torch.isfinite(value) and value > 0
-        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in discriminators.parameters())
+        for member in discriminators.members:
+            assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in member.parameters())
+
+
+def test_finite_differences_see_the_gradient_and_not_the_phase_shuffle():
+    torch.manual_seed(0)
+    discriminators = Discriminators([WaveGANDiscriminatorConfig(dim=2)], TASK)
+    real, fake = torch.randn(4, 1, 1024), torch.randn(4, 1, 1024)
+    penalty = FiniteDifferencePenalty(epsilon=1e-3)
+    shuffled = penalty(discriminators.train(), real, fake, LABELS).item()
+    plain = penalty(discriminators.eval(), real, fake, LABELS).item()
+    assert 0.1 < shuffled / plain < 10
+
+
+def test_penalty_comes_every_nth_turn_of_the_discriminators(digits_recipe, tmp_path):
+    options = ["trainer.critic_steps=1", "objective.penalty.interval=2", "trainer.max_steps=8"]
+    trainer = start_run(digits_recipe, options, tmp_path / "run")
+    logs = [trainer.train_step(trainer.segments.batch(s)) for s in range(8) if not setattr(trainer, "step", s)]
+    assert [s for s, terms in enumerate(logs) if "train/d/penalty" in terms] == [0, 4]
 
 
 def test_augment_changes_real_and_fake_alike():
@@ -389,6 +407,10 @@ trainer: {{max_steps: 2, adversarial_start: 1, accelerator: cpu}}
         ("objective.weights={phase: 10}", "generation copies nothing and has no phase term"),
         ("generator={name: spectral}", "generator 'spectral' reads mels; the task is 'generation'"),
         ("task.conditions={colour: []}", "task.conditions"),
+        ("task.features.mean=[0,0,0,0,0,0,0,0,0,0,0,0]", "mean and std"),
+        ("task.features.log=log10", "generation works on natural logarithms"),
+        ("discriminators.0.resolutions=[[64, 0, 12]]", "should be [n_fft, hop, n_mels]"),
+        ("trainer.frozen=[trunk, vocoder]", "leaves nothing of the generator to train"),
         ("task.conditions={label: [a, a]}", "a word appears twice"),
         ("task.conditions={label: [one]}", "No such label: 'two'. There are: one"),
     ],

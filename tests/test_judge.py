@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.conftest import speech_like
-from tests.test_generation import digits_corpus, digits_recipe  # noqa: F401  (fixtures)
-from wavegan import UserError, audio, manifest, metrics
+from tests.test_generation import WAVEGAN, digits_corpus, digits_recipe  # noqa: F401  (fixtures)
+from wavegan import Synthesizer, UserError, audio, manifest, metrics
 from wavegan.evaluate import evaluate
 from wavegan.judge import Judge, JudgeConfig, Listener, accuracy, fit, load_judge, save_judge
 from wavegan.runs import start_run
@@ -141,6 +141,23 @@ def test_evaluation_prints_the_table_and_keeps_its_judges(digits_recipe, tmp_pat
     assert len(stamps) == 8
     evaluate([str(tmp_path / "run")], folder / "test.jsonl", tmp_path / "out", count=120)
     assert stamps == {p: p.stat().st_mtime_ns for p in (folder / "judges").iterdir()}
+
+
+def test_evaluation_of_an_unconditional_model_beside_a_conditional_one(digits_recipe, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(fit, "__defaults__", (20, 16))
+    start_run(digits_recipe, ["trainer.max_steps=1"], tmp_path / "told").train()
+    overrides = [*WAVEGAN, "task.conditions={}", "task.length=1500", "data.segment_length=1500", "trainer.max_steps=1"]
+    trainer = start_run(digits_recipe, overrides, tmp_path / "untold")
+    trainer.train()
+    models = [str(tmp_path / name) for name in ("told", "untold")]
+    evaluate(models, digits_recipe.parent / "test.jsonl", tmp_path / "out", count=100)
+    scores = json.loads((tmp_path / "out/metrics.json").read_text())["scores"]
+    assert "label-image_accuracy" in scores["told"] and "label-image_accuracy" not in scores["untold"]
+    assert {"label-image_frechet", "inception", "am", "nearest"} <= scores["untold"].keys()
+    assert (
+        trainer.task.next_step(tmp_path / "x y") == f"Hear it: wavegan generate 3 -o OUT.wav --model '{tmp_path}/x y'"
+    )
+    assert Synthesizer.from_pretrained(tmp_path / "untold").generate(3).shape == (3, 1500)
 
 
 def test_vocoders_and_generation_are_evaluated_apart(digits_recipe, tmp_path):  # noqa: F811
