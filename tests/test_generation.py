@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.conftest import speech_like
 from tests.test_trainer import assert_same_run, metrics_without_speed, stop_after
-from wavegan import Synthesizer, UserError, audio, checkpoint, manifest
+from wavegan import Synthesizer, UserError, audio, checkpoint, losses, manifest
 from wavegan.augment import AugmentConfig, augment
 from wavegan.discriminators import (
     Discriminators,
@@ -193,6 +193,22 @@ def test_finite_difference_penalty_estimates_r1_plus_r2():
     deviation = torch.cat([real, fake]).std()
     penalty = FiniteDifferencePenalty()(linear_discriminators(weight), real, fake, None)
     assert penalty.item() == pytest.approx(2 * 25 * float(deviation) ** 2, rel=0.05)  # |w| ** 2 at real and at fake
+
+
+def test_diversity_is_what_two_takes_lack_of_their_distance():
+    z, other = torch.zeros(2, 4), torch.tensor([[2.0] * 4, [0.5] * 4])
+    mel, far = torch.zeros(2, 3, 5), torch.stack([torch.full((3, 5), 0.2), torch.full((3, 5), 0.4)])
+    # 0.2 / 2 = 0.1, which lacks 0.2 of 0.3; 0.4 / 0.5 = 0.8, which lacks nothing
+    assert losses.diversity(z, other, mel, far, limit=0.3).item() == pytest.approx((0.2 + 0) / 2)
+
+
+def test_the_diversity_term_moves_takes_apart(digits_recipe, tmp_path):
+    trainer = start_run(digits_recipe, ["objective.weights={diversity: 100}", "augment=null"], tmp_path / "run")
+    batch = trainer.segments.batch(0)
+    first = trainer.train_step(batch)["train/g/diversity"].item()
+    for _ in range(20):
+        last = trainer.train_step(batch)["train/g/diversity"].item()
+    assert last < first
 
 
 def test_penalties_reach_every_discriminator(discriminators):

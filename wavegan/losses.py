@@ -121,15 +121,26 @@ def complex_l1(real: Tensor, fake: Tensor) -> Tensor:
     return F.l1_loss(torch.view_as_real(fake), torch.view_as_real(real))
 
 
+def diversity(z: Tensor, other_z: Tensor, mel: Tensor, other_mel: Tensor, limit: float) -> Tensor:
+    """How much less than ``limit`` two takes of one label differ, a unit of latent distance; 0 where it is reached.
+
+    The diversity-sensitive loss of Yang 2019 (arXiv 1901.09024, equation 4), on log-mels (B, M, F) and latents (B, Z),
+    both distances as mean absolute differences.
+    """
+    apart = (mel - other_mel).abs().mean(dim=(1, 2)) / (z - other_z).abs().mean(dim=1).clamp(min=1e-6)
+    return F.relu(limit - apart).mean()
+
+
 class Weights(Config):
     """Weight of each named term in the generator's loss; 0 leaves it out.
 
     Adversarial and feature-matching terms are means over the ensemble and its maps, so that a weight means the same
     for any set of discriminators. HiFi-GAN sums them: with its 8 discriminators and their 46 hidden maps, its
-    balance is here adversarial 8, feature_matching 92 (2 x 46), mel 45.
+    balance is here adversarial 8, feature_matching 92 (2 x 46), mel 45. ``diversity`` is for generation.
     """
 
     adversarial: float = Field(1.0, ge=0)
+    diversity: float = Field(0.0, ge=0)
     feature_matching: float = Field(2.0, ge=0)
     mel: float = Field(45.0, ge=0)
     multi_resolution_mel: float = Field(0.0, ge=0)
@@ -146,7 +157,8 @@ class ObjectiveConfig(Config):
 
     ``mel_resolutions``: [n_fft, hop_length, n_mels] for multi_resolution_mel. ``reconstruction_scale``: factor on
     the reconstruction terms once the discriminators have joined. ``penalty``: on the discriminators' gradient. Tasks
-    that copy nothing have the adversarial terms only.
+    that copy nothing have the adversarial and diversity terms only; ``diversity_limit``: how far apart two takes with
+    the same labels are pushed, in nepers of log-mel a unit of latent distance.
     """
 
     adversarial: Literal["least_squares", "hinge", "relativistic", "wasserstein"] = "least_squares"
@@ -156,6 +168,7 @@ class ObjectiveConfig(Config):
         [(256, 64, 40), (512, 128, 80), (1024, 256, 80), (2048, 512, 160)], min_length=1
     )
     reconstruction_scale: float = Field(1.0, gt=0)
+    diversity_limit: float = Field(0.3, gt=0)
 
     @model_validator(mode="after")
     def _check(self) -> ObjectiveConfig:
@@ -172,7 +185,7 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         self.pair = ADVERSARIAL[config.adversarial]
-        names = Weights.model_fields if paired else ("adversarial",)
+        names = set(Weights.model_fields) - {"diversity"} if paired else {"adversarial", "diversity"}
         self.weights = {name: w for name, w in config.weights if w > 0 and name in names}
         full_band = {"fmin": 0.0, "fmax": None, "mean": None, "std": None}
         self.features = features.model_copy(update=full_band)  # HiFi-GAN too compares up to the Nyquist frequency

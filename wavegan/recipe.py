@@ -108,8 +108,8 @@ class Recipe(Config):
                 raise ValueError(
                     f"task.output is mel: discriminators can only be frames with resolutions [{list(wanted)}]"
                 )
-        weights, usual = self.objective.weights, Weights()
-        if asked := [name for name, w in weights if w > 0 and name != "adversarial" and w != getattr(usual, name)]:
+        weights, usual, own = self.objective.weights, Weights(), (*RECONSTRUCTION, "feature_matching")
+        if asked := [name for name, w in weights if w > 0 and name in own and w != getattr(usual, name)]:
             raise ValueError(f"objective.weights: generation copies nothing and has no {', '.join(asked)} term")
         if not weights.adversarial:
             raise ValueError("objective.weights.adversarial must be above 0: generation has no other loss")

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from wavegan import metrics
+from wavegan import losses, metrics
 from wavegan.augment import AugmentConfig, augment
 from wavegan.config import Config
 from wavegan.dsp import LogMel, LogMelConfig
@@ -25,6 +25,7 @@ from wavegan.manifest import Utterance
 
 if TYPE_CHECKING:
     from wavegan.data import Segments
+    from wavegan.losses import Objective
     from wavegan.tracker import Tracker
 
 
@@ -218,6 +219,12 @@ class Generation(nn.Module):
         if self.config.output == "waveform":
             return augment(config, clips, features.sample_rate)
         return augment(config, clips, features.sample_rate / features.hop_length, features.log_floor)
+
+    def diversity(self, objective: Objective, generator: nn.Module, x: Tensor, fake: Tensor, label: Tensor) -> Tensor:
+        """The diversity term of clips ``fake``, made from latents ``x``, beside other takes of their labels."""
+        other = self.config.draw(len(x), device=x.device)
+        mels = [self._mel(clips) for clips in (fake, generator.generate(other, label)[0])]
+        return losses.diversity(x, other, *mels, objective.config.diversity_limit)
 
     def _mel(self, clips: Tensor) -> Tensor:
         """Clips as the task makes them, (B, 1, T) or (B, M, F), as log-mels (B, M, F)."""

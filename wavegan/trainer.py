@@ -175,6 +175,8 @@ class Trainer:
                 self.discriminators.requires_grad_(False)
                 real_out, fake_out = self.discriminators.compare(*heard, label)
             terms = self.objective.generator(real, fake, spectrum, real_out, fake_out)
+            if "diversity" in self.objective.weights:
+                terms["diversity"] = self.task.diversity(self.objective, self.generator, x, fake, label)
             self._update("g", self.generator, self.optimizers_g, terms, self.objective.total(terms))
             if adversarial:
                 self.discriminators.requires_grad_(True)
