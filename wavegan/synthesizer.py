@@ -174,7 +174,7 @@ class Synthesizer:
             z: latents (N, Z) to use instead of drawn ones, such as those of ``latent`` or between two of them.
 
         Returns:
-            float32 waveforms (N, T) at ``self.sample_rate``.
+            float32 waveforms (N, T) in [-1, 1] at ``self.sample_rate``.
 
         Raises:
             UserError: a label or speaker that the model doesn't know (says which it does), or an option out of range.
@@ -267,7 +267,8 @@ class Synthesizer:
     def _clips(self, z: Tensor, label: Tensor | None, batch_size: int = 64) -> np.ndarray:
         labels = [None] * len(z) if label is None else label.to(self.device).split(batch_size)
         parts = zip(z.to(self.device).split(batch_size), labels, strict=False)
-        return torch.cat([self.generator(x, y)[:, 0].float().cpu() for x, y in parts]).numpy()
+        clips = torch.cat([self.generator(x, y)[:, 0].float().cpu() for x, y in parts])
+        return (clips / clips.abs().amax(1, keepdim=True).clamp(min=1.0)).numpy()  # too loud ones are turned down
 
     @torch.inference_mode()
     def _generate(self, mel: Tensor) -> Tensor:
