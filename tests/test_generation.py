@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.conftest import speech_like
+from tests.test_models import count
 from tests.test_trainer import assert_same_run, metrics_without_speed, stop_after
 from wavegan import Synthesizer, UserError, audio, checkpoint, losses, manifest
 from wavegan.augment import AugmentConfig, augment
@@ -47,10 +48,6 @@ DISCRIMINATORS = {
     "wavegan": WaveGANDiscriminatorConfig(dim=2),
 }
 LABELS = torch.tensor([[0, 1], [2, 0], [1, 1], [1, 0]])
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 @pytest.fixture(params=GENERATORS.values(), ids=GENERATORS.keys())

@@ -203,3 +203,13 @@ def test_recipe_with_another_sample_rate_is_refused(recipe_file, tmp_path):
     with pytest.raises(UserError, match="16000 Hz, the recipe wants 8000 Hz"):
         start_run(recipe_file, ["task.features.sample_rate=8000"], tmp_path / "run")
     assert load_recipe(recipe_file).trainer.adversarial_step == 4
+
+
+def test_a_vocoder_begins_with_a_part_of_another(recipe_file, tmp_path):
+    start_run(recipe_file, ["trainer.max_steps=2"], tmp_path / "first").train()
+    options = [f"trainer.initial_weights={{head: {tmp_path / 'first'}}}"]
+    trainer = start_run(recipe_file, options, tmp_path / "second")
+    head = checkpoint.load_generator(tmp_path / "first")[0].head.state_dict()
+    assert all(torch.equal(tensor, head[name]) for name, tensor in trainer.generator.head.state_dict().items())
+    with pytest.raises(UserError, match="diversity is for generation"):
+        start_run(recipe_file, ["objective.weights.diversity=1"], tmp_path / "third")

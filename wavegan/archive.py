@@ -68,7 +68,7 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
         except (OSError, urllib.error.URLError, http.client.HTTPException) as error:
             raise UserError(
                 f"Cannot download {url} ({error}). What arrived is kept: run it again to go on, or fetch the file by "
-                f"hand and give it as --source."
+                f"hand as {target}."
             ) from None
         if sha256 is not None and (found := digest(partial)) != sha256:
             partial.unlink()

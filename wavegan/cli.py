@@ -70,10 +70,7 @@ def _vocode_file(synthesizer, source: Path, output: Path) -> None:  # noqa: ANN0
     real = None if is_mel else audio.read(source, synthesizer.sample_rate)[0]
     start = time.perf_counter()
     fake = synthesizer.vocode(source if is_mel else real)
-    elapsed = time.perf_counter() - start
-    audio.write(output, fake, synthesizer.sample_rate)
-    seconds = len(fake) / synthesizer.sample_rate
-    print(f"{output}: {seconds:.2f} s at {synthesizer.sample_rate} Hz, {seconds / elapsed:.0f} times real time")
+    _write_clip(output, fake, synthesizer.sample_rate, time.perf_counter() - start)
     if real is not None:
         print(f"  how close to {source.name}: {metrics.describe(real, fake, synthesizer.sample_rate)}")
 
@@ -130,7 +127,7 @@ def generate(
 
 
 def _labels_or_count(labels: list[str], task) -> list[str] | int:  # noqa: ANN001
-    if "label" in getattr(task, "conditions", {"label": []}):
+    if task.name != "generation" or "label" in task.conditions:
         return labels
     if len(labels) != 1 or not labels[0].isdecimal():
         raise UserError("This model has no labels: say how many clips, such as 3.")
@@ -219,7 +216,7 @@ def info(
     parameters = sum(p.numel() for p in synthesizer.generator.parameters())
     print(f"{contents.name}: {contents.generator.name} generator, {parameters:,} parameters, step {contents.step}")
     print(f"written by wavegan {contents.wavegan_version}, checkpoint format {contents.format_version}")
-    for condition, words in getattr(contents.task, "conditions", {}).items():
+    for condition, words in contents.task.conditions.items():
         print(f"{condition}: {', '.join(words)}")
     print("features:")
     for name, value in synthesizer.features:

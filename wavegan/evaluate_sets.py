@@ -76,7 +76,7 @@ def evaluate_sets(
         start = time.perf_counter()
         rows[name] = generated_clips(model, count, corpus)
         speeds[name] = count * model.config.task.length / model.sample_rate / (time.perf_counter() - start)
-    scores = {name: score(clips, corpus, judges) for name, clips in rows.items()}
+    scores = score(rows, corpus, judges)
     for name, speed in speeds.items():
         scores[name]["times_real_time"] = speed
     for name, heard in heard_by_pocketsphinx({n: c for n, c in rows.items() if n != "real train"}, corpus).items():
@@ -124,7 +124,7 @@ def _places(values: Sequence[str], words: list[str]) -> Tensor:
 def generated_clips(model: Synthesizer, count: int, corpus: Corpus, seed: int = SEED) -> Clips:
     """``count`` clips, every combination of the model's labels equally often, at the corpus's length."""
     names, rest = {}, torch.arange(count)
-    for name, words in getattr(model.config.task, "conditions", {}).items():
+    for name, words in model.config.task.conditions.items():
         names[name], rest = [words[i] for i in (rest % len(words)).tolist()], rest // len(words)
     waveforms = torch.from_numpy(model.generate(names.get("label", count), speaker=names.get("speaker"), seed=seed))
     waveforms = F.pad(waveforms, (0, corpus.train.waveforms.shape[-1] - waveforms.shape[-1]))  # cuts if negative
@@ -159,29 +159,40 @@ def _judge(path: Path, wanted: JudgeConfig, column: str, corpus: Corpus) -> Judg
     return fresh
 
 
-def score(clips: Clips, corpus: Corpus, judges: dict[str, Judge]) -> dict[str, float]:
-    """Set metrics of one row: accuracies by every judge; the others by the second, "image", judge of the label."""
-    scores = {}
+def score(rows: dict[str, Clips], corpus: Corpus, judges: dict[str, Judge]) -> dict[str, dict[str, float]]:
+    """Set metrics of each row: accuracies by every judge; the others by the second, "image", judge of the label."""
+    scores: dict[str, dict[str, float]] = {name: {} for name in rows}
     for name, one in judges.items():
-        column = name.split("-")[0]
-        if column in clips.columns:
-            scores[f"{name}_accuracy"] = judge.accuracy(one, clips.waveforms, clips.columns[column])
-    for name in [n for n in judges if n.startswith("label")]:
-        (p, features), (_, reference) = judges[name].hear(clips.waveforms), judges[name].hear(corpus.train.waveforms)
-        scores[f"{name}_frechet"] = metrics.frechet_distance(reference, features)
-        if name != "label-image":
-            continue
-        shares = torch.bincount(corpus.train.columns["label"]) / len(corpus.train.waveforms)
-        scores["inception"] = metrics.inception_score(p)
-        scores["modified_inception"] = metrics.modified_inception_score(p)
-        scores["am"] = metrics.am_score(p, shares)
-        scores["different_bins"] = metrics.different_bins(reference, features)
-        if "label" in clips.columns:
-            scores["diversity"] = metrics.intra_class_diversity(features, clips.columns["label"])
-    if clips is not corpus.train:
-        mels = [_log_mels(part.waveforms, corpus.features) for part in (clips, corpus.train)]
-        scores["nearest"] = float(metrics.nearest_distance(*mels).median())
+        column, kind = name.split("-")
+        heard = {row: one.hear(clips.waveforms) for row, clips in rows.items()}
+        _, reference = heard["real train"]
+        for row, (p, features) in heard.items():
+            labels = rows[row].columns.get(column)
+            if labels is not None:
+                scores[row][f"{name}_accuracy"] = float((p.argmax(1) == labels).float().mean())
+            if column == "label":
+                scores[row][f"{name}_frechet"] = metrics.frechet_distance(reference, features)
+            if (column, kind) == ("label", "image"):
+                scores[row] |= _label_scores(p, features, reference, corpus.train.columns["label"], labels)
+    train_mels = _log_mels(corpus.train.waveforms, corpus.features)
+    for row, clips in rows.items():
+        if clips is not corpus.train:
+            mels = _log_mels(clips.waveforms, corpus.features)
+            scores[row]["nearest"] = float(metrics.nearest_distance(mels, train_mels).median())
     return scores
+
+
+def _label_scores(
+    p: Tensor, features: Tensor, reference: Tensor, train_labels: Tensor, labels: Tensor | None
+) -> dict[str, float]:
+    """What a judge of the label says of one row's clips; ``reference``: its features of the training clips."""
+    scores = {
+        "inception": metrics.inception_score(p),
+        "modified_inception": metrics.modified_inception_score(p),
+        "am": metrics.am_score(p, torch.bincount(train_labels) / len(train_labels)),
+        "different_bins": metrics.different_bins(reference, features),
+    }
+    return scores if labels is None else scores | {"diversity": metrics.intra_class_diversity(features, labels)}
 
 
 def _log_mels(waveforms: Tensor, features: LogMelConfig) -> Tensor:

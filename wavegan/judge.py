@@ -27,7 +27,7 @@ from wavegan.augment import AugmentConfig, augment
 from wavegan.config import Config
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
-from wavegan.files import write_atomically
+from wavegan.files import write_atomically, write_json
 from wavegan.progress import Bar
 from wavegan.synthesizer import DIGITS
 
@@ -128,7 +128,7 @@ def save_judge(path: Path, judge: Judge) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in judge.state_dict().items()}
     write_atomically(path.with_suffix(".safetensors"), save(tensors))
-    write_atomically(path.with_suffix(".json"), json.dumps(judge.config.model_dump(exclude_none=True)).encode())
+    write_json(path.with_suffix(".json"), judge.config.model_dump(exclude_none=True))
 
 
 def load_judge(path: Path) -> Judge:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
@@ -35,6 +37,16 @@ def fold_weight_norm(module: nn.Module) -> nn.Module:
 def same_padding(kernel_size: int, dilation: int = 1) -> int:
     """Padding that keeps the length of an odd-sized convolution."""
     return (kernel_size - 1) * dilation // 2
+
+
+class LabelEmbeddings(nn.ModuleList):
+    """One embedding a condition: labels (B, V) -> V tensors (B, dim); none without labels."""
+
+    def __init__(self, label_sizes: Sequence[int], dim: int):
+        super().__init__(nn.Embedding(size, dim) for size in label_sizes)
+
+    def forward(self, label: Tensor | None) -> list[Tensor]:
+        return [] if label is None else [embedding(label[:, i]) for i, embedding in enumerate(self)]
 
 
 def initialise_kaiming(module: nn.Module, slope: float = 0.2) -> None:

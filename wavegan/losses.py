@@ -192,6 +192,8 @@ class Objective(nn.Module):
         self.base = (features.n_fft, features.hop_length)
         self.bands: dict[str, list[tuple[int, int]]] = {"mel": [self.base]}
         self.bands["multi_resolution_mel"] = [(n_fft, hop) for n_fft, hop, _ in config.mel_resolutions]
+        if not paired:
+            return  # nothing is reconstructed: no filterbanks
         self.register_buffer("mel_0", mel_filterbank(self.features), persistent=False)
         for i, (n_fft, hop, n_mels) in enumerate(config.mel_resolutions):
             update = {"n_fft": n_fft, "hop_length": hop, "n_mels": n_mels, "win_length": None}

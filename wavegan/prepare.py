@@ -5,6 +5,7 @@ What recipes share. A recipe's own ``prepare.py`` only says which files there ar
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections import Counter
@@ -51,6 +52,14 @@ class Report:
             shown = ", ".join(p.name for p in paths[:4]) + (", ..." if len(paths) > 4 else "")
             lines.append(f"  left out {len(paths)}: {reason} ({shown})")
         return printable("\n".join(lines))
+
+
+def arguments(description: str | None, output: str) -> argparse.ArgumentParser:
+    """The command line that every recipe's ``prepare.py`` has; each adds where its recordings come from."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(output), help=f"folder to write (default: {output})")
+    parser.add_argument("--num-workers", type=int, help="files at once (default: one a core)")
+    return parser
 
 
 def sources_in(folder: Path) -> list[Source]:

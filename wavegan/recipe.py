@@ -84,6 +84,8 @@ class Recipe(Config):
             return self
         if not any(getattr(self.objective.weights, name) for name in RECONSTRUCTION):
             raise ValueError("objective.weights: at least one reconstruction term must have a weight above 0")
+        if self.objective.weights.diversity:
+            raise ValueError("objective.weights.diversity is for generation: a vocoder copies its one target")
         if self.data.segment_length % features.hop_length:
             raise ValueError(
                 f"data.segment_length {self.data.segment_length} must be a multiple of "

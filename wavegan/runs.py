@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from wavegan import checkpoint, config, manifest
+from wavegan import checkpoint, config
 from wavegan.errors import UserError
 from wavegan.recipe import Recipe, load_recipe
 from wavegan.synthesizer import find_checkpoint
@@ -27,8 +27,7 @@ def start_run(recipe_path: Path, overrides: Sequence[str], folder: Path | None =
         folder = Path("runs") / recipe.name / f"{date}-{recipe.trainer.seed}"
     if (folder / checkpoint.TRAINER).exists():
         raise UserError(f"{folder} already holds a run. Go on with --resume {folder}, or choose another --run.")
-    vocabulary = recipe.task.with_vocabulary(manifest.read(recipe.data.train))
-    return Trainer(recipe.model_copy(update={"task": vocabulary}), folder)
+    return Trainer(recipe, folder)
 
 
 def resume_run(folder: Path, overrides: Sequence[str] = ()) -> Trainer:

@@ -29,11 +29,18 @@ if TYPE_CHECKING:
     from wavegan.tracker import Tracker
 
 
+Condition = Literal["label", "speaker"]
+
+
 class VocoderConfig(Config):
     """Log-mel to waveform; ``features`` is the contract that travels with the weights."""
 
     name: Literal["vocoder"] = "vocoder"
     features: LogMelConfig
+
+    @property
+    def conditions(self) -> dict[Condition, list[str]]:
+        return {}
 
     @property
     def label_sizes(self) -> tuple[int, ...]:
@@ -94,9 +101,6 @@ class Vocoder(nn.Module):
             if i in shown:
                 tracker.sample(step, name, real, fake, rate)
         return {name: float(torch.tensor(v).nanmean()) for name, v in scores.items()}
-
-
-Condition = Literal["label", "speaker"]
 
 
 class GenerationConfig(Config):

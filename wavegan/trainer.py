@@ -30,7 +30,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, folder: Path, resume: bool = False):
         c = self.config = recipe.trainer
-        self.recipe, self.folder, self.features = recipe, folder, recipe.task.features
+        self.folder, self.features = folder, recipe.task.features
         if int(os.environ.get("WORLD_SIZE", 1)) > 1:
             raise UserError("Training runs in one process so far: start it without torchrun.")
         try:
@@ -40,6 +40,7 @@ class Trainer:
         self.device = self.fabric.device
         torch.manual_seed(c.seed)
         train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
+        recipe = self.recipe = recipe.model_copy(update={"task": recipe.task.with_vocabulary(train)})
         generator = recipe.generator.build(recipe.task)
         discriminators = Discriminators(recipe.discriminators, recipe.task)
         if not resume:

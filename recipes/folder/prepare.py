@@ -7,13 +7,12 @@ Every recording becomes a mono 16-bit FLAC; files that can't be used are listed 
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 from wavegan.errors import reported
 from wavegan.manifest import split
-from wavegan.prepare import Source, prepare, sources_in, write_manifests
+from wavegan.prepare import Source, arguments, prepare, sources_in, write_manifests
 
 
 def scan(folder: Path, speaker_folders: bool) -> list[Source]:
@@ -25,15 +24,13 @@ def scan(folder: Path, speaker_folders: bool) -> list[Source]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, "data/folder")
     parser.add_argument("--wavs", type=Path, required=True, help="the folder of recordings")
-    parser.add_argument("--output", type=Path, default=Path("data/folder"))
     parser.add_argument("--sample-rate", type=int, default=16000)
     parser.add_argument("--num-valid", type=int, help="files for validation (default: 2 %% of them, 1 to 24)")
     parser.add_argument("--num-test", type=int, help="files for the test (default: 4 %% of them, 1 to 60)")
     parser.add_argument("--speaker-folders", action="store_true", help="the first level of folders names the speakers")
     parser.add_argument("--split-by", choices=["file", "speaker"], default="file")
-    parser.add_argument("--num-workers", type=int)
     options = parser.parse_args()
     sources = scan(options.wavs, options.speaker_folders)
     report = prepare(sources, options.output, options.sample_rate, num_workers=options.num_workers)

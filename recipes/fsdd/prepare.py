@@ -12,7 +12,6 @@ that our results come from has the SHA-256 21404fcebb7f03c6d6d632772d5dcaa8376c7
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import re
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 from wavegan.archive import obtain
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance
-from wavegan.prepare import Source, prepare, write_manifests
+from wavegan.prepare import Source, arguments, prepare, write_manifests
 
 SAMPLE_RATE = 8000
 ARCHIVE = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
@@ -56,10 +55,8 @@ def place(utterance: Utterance) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, "data/fsdd")
     parser.add_argument("--source", default="download", help="archive or folder (default: download)")
-    parser.add_argument("--output", type=Path, default=Path("data/fsdd"))
-    parser.add_argument("--num-workers", type=int)
     options = parser.parse_args()
     sources = scan(obtain(options.source, ARCHIVE, options.output / "raw", check=check))
     report = prepare(sources, options.output, SAMPLE_RATE, min_seconds=0.1, peak=0.7, num_workers=options.num_workers)

@@ -7,7 +7,6 @@ Each class gives about a tenth of its clips to the test and a twentieth to valid
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +15,7 @@ from pathlib import Path
 from wavegan import audio
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Source, prepare, sources_in, write_manifests
+from wavegan.prepare import Source, arguments, prepare, sources_in, write_manifests
 
 FEWEST = 3  # clips of a class: one each to train on, for validation and for the test
 
@@ -69,12 +68,10 @@ def split_classes(utterances: list[Utterance]) -> dict[str, list[Utterance]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, "data/labelled_folder")
     parser.add_argument("--wavs", type=Path, required=True, help="the folder of class folders")
-    parser.add_argument("--output", type=Path, default=Path("data/labelled_folder"))
     parser.add_argument("--sample-rate", type=int, default=16000)
     parser.add_argument("--mixed", action="store_true", help="accept clips of different sample rates")
-    parser.add_argument("--num-workers", type=int)
     options = parser.parse_args()
     sources = scan(options.wavs)
     if not options.mixed:

@@ -10,16 +10,14 @@ Licences: CC BY-SA 3.0 (English, Spanish, French), CC BY 3.0 (Italian, Russian);
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
-import tarfile
-import urllib.request
 from pathlib import Path
 
+from wavegan.archive import fetch, unpack
 from wavegan.errors import UserError, reported
 from wavegan.manifest import split
-from wavegan.prepare import Source, prepare, write_manifests
+from wavegan.prepare import Source, arguments, prepare, write_manifests
 
 SAMPLE_RATE = 16000
 SPEAKERS = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
@@ -56,18 +54,8 @@ def fetch_debian(folder: Path) -> None:
 def fetch_archive(folder: Path) -> None:
     """Download and unpack the published archives into ``folder``."""
     for language in SPEAKERS:
-        target = folder / language
-        if target.is_dir():
-            continue
-        url, partial = ARCHIVE.format(language), folder / f".{language}.partial"
-        partial.mkdir(parents=True, exist_ok=True)
-        print(f"Downloading {url}", file=sys.stderr)
-        try:
-            with urllib.request.urlopen(url) as response, tarfile.open(fileobj=response, mode="r|gz") as archive:
-                archive.extractall(partial, filter="data")
-        except (OSError, tarfile.TarError) as error:
-            raise UserError(f"Cannot download {url} ({error}). Fetch it by hand into {target}.") from None
-        partial.rename(target)
+        if not (folder / language).is_dir():
+            unpack(fetch(ARCHIVE.format(language), folder), folder / language)
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -81,18 +69,16 @@ def _run(command: list[str], folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, "data/prompts")
     parser.add_argument("--source", default="debian", help="debian, archive, or a folder (default: debian)")
-    parser.add_argument("--output", type=Path, default=Path("data/prompts"))
     parser.add_argument("--num-valid", type=int, default=24)
     parser.add_argument("--num-test", type=int, default=60)
-    parser.add_argument("--num-workers", type=int)
     parser.add_argument("--hold-out", nargs="*", default=[], metavar="SPEAKER", help="voices to leave out of training")
     options = parser.parse_args()
-    fetch = {"debian": fetch_debian, "archive": fetch_archive}.get(options.source)
-    folder = options.output / "raw" if fetch else Path(options.source)
-    if fetch:
-        fetch(folder)
+    obtain = {"debian": fetch_debian, "archive": fetch_archive}.get(options.source)
+    folder = options.output / "raw" if obtain else Path(options.source)
+    if obtain:
+        obtain(folder)
     report = prepare(scan(folder), options.output, SAMPLE_RATE, num_workers=options.num_workers)
     print(report)
     parts = split(report.kept, options.num_valid, options.num_test, held_out_speakers=options.hold_out)

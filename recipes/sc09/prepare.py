@@ -8,12 +8,11 @@ About 38,900 clips of up to a second by 2,600 speakers; the official validation 
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from wavegan.archive import obtain
 from wavegan.errors import UserError, reported
-from wavegan.prepare import Source, prepare, write_manifests
+from wavegan.prepare import Source, arguments, prepare, write_manifests
 
 SAMPLE_RATE = 16000
 ARCHIVE = "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz"
@@ -43,10 +42,8 @@ def read_lists(folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, "data/sc09")
     parser.add_argument("--source", default="download", help="archive or folder (default: download)")
-    parser.add_argument("--output", type=Path, default=Path("data/sc09"))
-    parser.add_argument("--num-workers", type=int)
     options = parser.parse_args()
     folder = obtain(options.source, ARCHIVE, options.output / "raw", SHA256)
     sources, places = scan(folder), read_lists(folder)

@@ -1,8 +1,7 @@
 """Discriminators. The union below is the registry: a new one is one file and one line here.
 
-The contract: ``config.build(task)`` gives a list of modules, each ``(waveform (B, 1, T), label (B, V) or None) ->
-DiscriminatorOutput``, composed of ``analyse(waveform) -> x``, what it hears (a waveform, a spectrum),
-and ``judge(x, label) -> DiscriminatorOutput``, its network. Where the task has labels, each judges whether they fit.
+The contract: ``config.build(task)`` gives a list of ``Discriminator`` (base.py). Where the task has labels, each judges
+whether they fit.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.base import Discriminator, DiscriminatorOutput
 from wavegan.discriminators.frames import FramesConfig
 from wavegan.discriminators.period import PeriodConfig
 from wavegan.discriminators.resolution import ResolutionConfig
@@ -30,6 +29,7 @@ DiscriminatorConfig = Annotated[
 ]
 
 __all__ = [
+    "Discriminator",
     "DiscriminatorConfig",
     "DiscriminatorOutput",
     "Discriminators",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.config import Config
-from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.base import Discriminator, DiscriminatorOutput
 from wavegan.discriminators.projection import Projection
 from wavegan.dsp import LogMel
 from wavegan.layers import initialise_kaiming, same_padding
@@ -44,7 +44,7 @@ class FramesConfig(Config):
         return [FramesDiscriminator(self, task, resolution) for resolution in self.resolutions]
 
 
-class FramesDiscriminator(nn.Module):
+class FramesDiscriminator(Discriminator):
     """(B, 1, T) -> logits (B, 1): one judgement of the whole clip."""
 
     def __init__(self, config: FramesConfig, task: TaskConfig, resolution: tuple[int, int, int]):
@@ -88,6 +88,3 @@ class FramesDiscriminator(nn.Module):
         features = F.leaky_relu(self.hidden(F.leaky_relu(x, 0.2).flatten(1)), 0.2)
         logits = self.out(features) + self.projection(features, label)
         return DiscriminatorOutput(logits, [*feature_maps, logits])
-
-    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        return self.judge(self.analyse(waveform), label)

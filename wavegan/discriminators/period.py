@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.config import Config
-from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.base import Discriminator, DiscriminatorOutput
 from wavegan.discriminators.projection import Projection
 from wavegan.layers import weight_norm
 
@@ -33,7 +33,7 @@ class PeriodConfig(Config):
         return [PeriodDiscriminator(period, self.channels, task.label_sizes) for period in self.periods]
 
 
-class PeriodDiscriminator(nn.Module):
+class PeriodDiscriminator(Discriminator):
     """(B, 1, T) -> logits (B, N)."""
 
     def __init__(self, period: int, channels: list[int], label_sizes: Sequence[int] = ()):
@@ -48,9 +48,6 @@ class PeriodDiscriminator(nn.Module):
         self.conv_post = weight_norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
         self.projection = Projection(label_sizes, channels[-1])
 
-    def analyse(self, waveform: Tensor) -> Tensor:
-        return waveform
-
     def judge(self, x: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
         batch, _, length = x.shape
         waveform = F.pad(x, (0, -length % self.period), mode="reflect")
@@ -63,6 +60,3 @@ class PeriodDiscriminator(nn.Module):
         x = self.conv_post(x).unflatten(0, (batch, self.period))
         feature_maps.append(x)
         return DiscriminatorOutput(x.flatten(1) + self.projection(features, label), feature_maps)
-
-    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        return self.judge(self.analyse(waveform), label)

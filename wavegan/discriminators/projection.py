@@ -10,18 +10,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from wavegan.layers import LabelEmbeddings
+
 
 class Projection(nn.Module):
     """Inner product of each label's embedding with the features: what is added to the logits."""
 
     def __init__(self, label_sizes: Sequence[int], channels: int):
         super().__init__()
-        self.embeddings = nn.ModuleList(nn.Embedding(size, channels) for size in label_sizes)
+        self.embeddings = LabelEmbeddings(label_sizes, channels)
 
     def forward(self, features: Tensor, label: Tensor | None) -> Tensor | float:
         """features (B, C, ...) and label (B, V) -> (B, 1); 0 without labels."""
-        if label is None or not len(self.embeddings):
+        embedded = self.embeddings(label)
+        if not embedded:
             return 0.0
         pooled = features.flatten(2).mean(2) if features.dim() > 2 else features
-        embedded = torch.stack([embed(label[:, i]) for i, embed in enumerate(self.embeddings)]).sum(0)
-        return (pooled * embedded).sum(1, keepdim=True)
+        return (pooled * torch.stack(embedded).sum(0)).sum(1, keepdim=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.config import Config
-from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.base import Discriminator, DiscriminatorOutput
 from wavegan.discriminators.projection import Projection
 from wavegan.dsp import hann_window, stft
 from wavegan.layers import weight_norm
@@ -43,7 +43,7 @@ class ResolutionConfig(Config):
         return [ResolutionDiscriminator(r, self.channels, is_complex, sizes) for r in self.resolutions]
 
 
-class ResolutionDiscriminator(nn.Module):
+class ResolutionDiscriminator(Discriminator):
     """(B, 1, T) -> logits (B, N), by 2-D convolutions over (frames, bins) of one STFT."""
 
     def __init__(
@@ -79,6 +79,3 @@ class ResolutionDiscriminator(nn.Module):
         logits = self.conv_post(x)
         feature_maps.append(logits)
         return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps)
-
-    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        return self.judge(self.analyse(waveform), label)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.config import Config
-from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.base import Discriminator, DiscriminatorOutput
 from wavegan.discriminators.projection import Projection
 from wavegan.layers import spectral_norm, weight_norm
 
@@ -41,7 +41,7 @@ class ScaleConfig(Config):
         return [ScaleDiscriminator(i, self.channels, task.label_sizes) for i in range(self.scales)]
 
 
-class ScaleDiscriminator(nn.Module):
+class ScaleDiscriminator(Discriminator):
     """(B, 1, T) -> logits (B, N). The raw scale is spectrally normalised, the others weight-normed, as published."""
 
     def __init__(self, poolings: int, channels: list[int], label_sizes: Sequence[int] = ()):
@@ -69,6 +69,3 @@ class ScaleDiscriminator(nn.Module):
         logits = self.conv_post(x)
         feature_maps.append(logits)
         return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps)
-
-    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        return self.judge(self.analyse(waveform), label)

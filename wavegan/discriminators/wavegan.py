@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.config import Config
-from wavegan.discriminators.base import DiscriminatorOutput
+from wavegan.discriminators.base import Discriminator, DiscriminatorOutput
 from wavegan.discriminators.projection import Projection
 from wavegan.generators.wavegan import KERNEL_SIZE, strides_for
 
@@ -33,7 +33,7 @@ class WaveGANDiscriminatorConfig(Config):
         return [WaveGANDiscriminator(self, task)]
 
 
-class WaveGANDiscriminator(nn.Module):
+class WaveGANDiscriminator(Discriminator):
     """(B, 1, T) -> logits (B, 1). Labels, not in the paper, by projection."""
 
     def __init__(self, config: WaveGANDiscriminatorConfig, task: TaskConfig):
@@ -62,9 +62,6 @@ class WaveGANDiscriminator(nn.Module):
             feature_maps.append(x)
         logits = self.out(x.flatten(1)) + self.projection(x, label)
         return DiscriminatorOutput(logits, [*feature_maps, logits])
-
-    def forward(self, waveform: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        return self.judge(self.analyse(waveform), label)
 
 
 def shuffle_phase(x: Tensor, most: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.generators.spectral import SpectralConfig, SpectralGenerator
-from wavegan.layers import initialise_kaiming, same_padding
+from wavegan.layers import LabelEmbeddings, initialise_kaiming, same_padding
 
 if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
@@ -83,7 +83,7 @@ class Trunk(nn.Module):
         self.channels = c.channels
         self.shift, self.scale = features.normal_range
         self.floor = features.log_floor
-        self.embeddings = nn.ModuleList(nn.Embedding(size, c.style_dim // 2) for size in task.label_sizes)
+        self.embeddings = LabelEmbeddings(task.label_sizes, c.style_dim // 2)
         width = task.latent_dim + len(task.label_sizes) * (c.style_dim // 2)
         self.style = nn.Sequential(
             nn.Linear(width, c.style_dim), nn.LeakyReLU(0.2), nn.Linear(c.style_dim, c.style_dim), nn.LeakyReLU(0.2)
@@ -98,8 +98,7 @@ class Trunk(nn.Module):
             nn.init.normal_(stage.modulation.weight, std=0.5 * c.style_dim**-0.5)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        labels = [] if label is None else [embed(label[:, i]) for i, embed in enumerate(self.embeddings)]
-        style = self.style(torch.cat([z, *labels], dim=1))
+        style = self.style(torch.cat([z, *self.embeddings(label)], dim=1))
         hidden = self.start(style).unflatten(1, (self.channels, -1))
         for stage in self.stages:
             hidden = F.interpolate(hidden, scale_factor=2.0, mode="linear", align_corners=False)

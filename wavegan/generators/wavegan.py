@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.config import Config
+from wavegan.layers import LabelEmbeddings
 
 if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
@@ -56,7 +57,7 @@ class WaveGAN(nn.Module):
         self.length, self.strides = task.length, strides_for(task.length)
         start = math.ceil(task.length / math.prod(self.strides))
         widths = [config.dim * 2**i for i in reversed(range(len(self.strides)))]
-        self.embeddings = nn.ModuleList(nn.Embedding(size, config.embedding_dim) for size in task.label_sizes)
+        self.embeddings = LabelEmbeddings(task.label_sizes, config.embedding_dim)
         inputs = task.latent_dim + config.embedding_dim * len(task.label_sizes)
         self.start_shape = (widths[0], start)
         self.start = nn.Linear(inputs, widths[0] * start)
@@ -66,8 +67,7 @@ class WaveGAN(nn.Module):
         )
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        labels = [] if label is None else [embed(label[:, i]) for i, embed in enumerate(self.embeddings)]
-        x = F.relu(self.start(torch.cat([x, *labels], dim=1)).unflatten(1, self.start_shape))
+        x = F.relu(self.start(torch.cat([x, *self.embeddings(label)], dim=1)).unflatten(1, self.start_shape))
         for conv, stride in zip(self.convs, self.strides, strict=True):
             length = x.shape[-1] * stride
             left = (KERNEL_SIZE - stride) // 2  # "same" padding: the output is the input times the stride
