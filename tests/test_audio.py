@@ -146,3 +146,18 @@ def test_find_sees_nested_folders_and_refuses_empty_ones(tmp_path):
         audio.find(tmp_path)
     with pytest.raises(UserError, match="not a folder"):
         audio.find(tmp_path / "none")
+
+
+def test_longer_files_than_wanted_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    audio.write(tmp_path / "two.wav", speech_like(2.0), RATE)
+    assert len(audio.read(tmp_path / "two.wav", max_seconds=2)[0]) == 2 * RATE
+    monkeypatch.setattr(audio, "_decode", None)
+    with pytest.raises(UserError, match=r"two.wav lasts 2 s; at most 1.5 s"):
+        audio.read(tmp_path / "two.wav", max_seconds=1.5)
+
+
+def test_a_header_that_lies_doesnt_make_decoding_longer(tmp_path, monkeypatch):
+    audio.write(tmp_path / "two.mp3", speech_like(2.0), RATE)
+    monkeypatch.setattr(audio, "probe", lambda path: audio.Probe(RATE, RATE))
+    with pytest.raises(UserError, match="at most 1.5 s"):
+        audio.read(tmp_path / "two.mp3", max_seconds=1.5)

@@ -208,3 +208,9 @@ def test_generate_takes_labels_and_says_which_there_are(tmp_path):
     assert_refused(run("vocode", tmp_path / "a.wav", "-m", "digits-8k", "-o", tmp_path / "b.wav"), "can't copy speech")
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
     assert "speaker: george" in run("info", "digits-8k").stdout
+
+
+def test_the_demo_says_which_extra_it_needs():
+    with mock.patch("importlib.util.find_spec", return_value=None):
+        done = run("demo")
+    assert done.returncode == 2 and "pip install -e '.[demo]'" in done.stderr

@@ -8,7 +8,17 @@ import pytest
 import torch
 
 from tests.conftest import speech_like
-from wavegan.dsp import InverseSTFT, LogMel, LogMelConfig, hann_window, mel_filterbank, stft
+from wavegan.dsp import (
+    InverseSTFT,
+    LogMel,
+    LogMelConfig,
+    hann_window,
+    mel_filterbank,
+    mel_frequencies,
+    shift_bands,
+    stft,
+    stretch_frames,
+)
 
 
 @pytest.mark.parametrize("mel_scale", ["slaney", "htk"])
@@ -124,3 +134,28 @@ def test_contract_difference_reads_none_as_what_it_means():
         "log": ("ln", "log10"),
         "hop_length": (128, 256),
     }
+
+
+@pytest.mark.parametrize("scale", ["slaney", "htk"])
+def test_mel_frequencies_equal_librosa(scale):
+    contract = LogMelConfig(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmin=40, mel_scale=scale)
+    expected = librosa.mel_frequencies(82, fmin=40, fmax=11025, htk=scale == "htk")[1:-1]
+    assert np.abs(mel_frequencies(contract).numpy() / expected - 1).max() < 1e-5
+
+
+def test_shifted_bands_are_those_of_a_higher_tone():
+    """An octave up, the mel of a tone at 1 kHz peaks where one at 2 kHz does; what was above is silence."""
+    contract = LogMelConfig(sample_rate=16000, n_fft=1024, hop_length=256, n_mels=80)
+    time = torch.arange(16000) / 16000
+    low, high = (LogMel(contract)(torch.sin(2 * torch.pi * f * time)[None]) for f in (1000.0, 2000.0))
+    shifted = shift_bands(low, contract, 12)
+    assert (shifted.argmax(1) - high.argmax(1)).abs().max() <= 1
+    assert torch.equal(shift_bands(low, contract, 0), low)
+    assert (shift_bands(low, contract, -12)[:, -5:] == contract.log_floor).all()
+
+
+def test_stretched_frames_keep_their_ends_and_change_their_number():
+    mel = torch.randn(1, 4, 50)
+    assert torch.equal(stretch_frames(mel, 1.0), mel)
+    assert stretch_frames(mel, 2.0).shape == (1, 4, 25) and stretch_frames(mel, 0.5).shape == (1, 4, 100)
+    assert torch.allclose(stretch_frames(mel, 0.5)[..., [0, -1]], mel[..., [0, -1]])

@@ -24,6 +24,8 @@ SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif",
 WRITABLE = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".au"})
 MIN_RATE, MAX_RATE = 1000, 384000
 BLOCK_SECONDS = 60  # resampled at once
+BLOCK_VALUES = 1 << 20  # decoded at once, all channels together
+G722_RATE, G722_BYTES_PER_SECOND = 16000, 8000
 # Kaiser-windowed sinc with a narrow transition: the settings torchaudio documents as librosa's "kaiser_best".
 _RESAMPLE = dict(
     resampling_method="sinc_interp_kaiser", lowpass_filter_width=64, rolloff=0.9475937167399596, beta=14.769656459379492
@@ -60,23 +62,26 @@ def probe(path: Path | str) -> Probe:
     return Probe(info.samplerate, info.frames)
 
 
-def read(path: Path | str, sample_rate: int | None = None) -> tuple[Tensor, int]:
+def read(path: Path | str, sample_rate: int | None = None, max_seconds: float | None = None) -> tuple[Tensor, int]:
     """Read a sound file as a mono waveform (T,), resampled to ``sample_rate`` if one is given.
 
-    G.722, which libsndfile does not know, is decoded by ffmpeg.
+    G.722, which libsndfile does not know, is decoded by ffmpeg. With ``max_seconds``, of a longer file no more than
+    that is ever decoded, whatever its header says.
 
     Returns:
         The waveform and its sample rate in Hz.
 
     Raises:
-        UserError: missing, empty, cut short, not a sound file, or with NaN or infinite samples.
+        UserError: missing, empty, cut short, not a sound file, with NaN or infinite samples, or too long.
     """
     path = _existing(path)
     if path.suffix.lower() == ".g722":
-        waveform, rate = _decode_with_ffmpeg(path), 16000
+        _check_length(path, path.stat().st_size / G722_BYTES_PER_SECOND, max_seconds)
+        waveform, rate = _decode_with_ffmpeg(path), G722_RATE
     else:
-        rate = probe(path).sample_rate
-        waveform = _decode(path)
+        rate, num_samples = probe(path)
+        _check_length(path, num_samples / rate, max_seconds)
+        waveform = _decode(path, max_seconds)
     if not bool(torch.isfinite(waveform).all()):
         raise UserError(f"{path} has samples that are not finite (NaN or infinity). Repair or leave out this file.")
     if sample_rate is not None and sample_rate != rate:
@@ -161,13 +166,20 @@ def find(folder: Path | str) -> list[Path]:
     return paths
 
 
-def _decode(path: Path) -> Tensor:
+def _check_length(path: Path, seconds: float, most: float | None) -> None:
+    if most is not None and seconds > most:
+        raise UserError(f"{path} lasts {seconds:.0f} s; at most {most:g} s are taken. Cut it into pieces.")
+
+
+def _decode(path: Path, max_seconds: float | None = None) -> Tensor:
     """Decode in blocks and mix to mono as they come: eight channels need no eight-fold memory."""
-    blocks = []
+    blocks, decoded = [], 0
     try:
         with soundfile.SoundFile(str(path)) as file:
-            expected = file.frames
-            while len(block := file.read(1 << 20, dtype="float32", always_2d=True)):
+            expected, size = file.frames, max(BLOCK_VALUES // file.channels, 1)
+            while len(block := file.read(size, dtype="float32", always_2d=True)):
+                decoded += len(block)
+                _check_length(path, decoded / file.samplerate, max_seconds)  # headers of MP3 only estimate
                 blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
     except soundfile.LibsndfileError as error:
         raise _not_audio(path, error) from None
@@ -182,7 +194,8 @@ def _decode(path: Path) -> Tensor:
 def _decode_with_ffmpeg(path: Path) -> Tensor:
     if shutil.which("ffmpeg") is None:
         raise UserError(f"{path} is G.722, which needs ffmpeg: install it (apt-get install ffmpeg) and try again.")
-    command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-ar", "16000", "-"]
+    command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1"]
+    command += ["-ar", str(G722_RATE), "-"]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
     if done.returncode or not done.stdout:
         reason = done.stderr.decode(errors="replace").strip().splitlines() or ["it holds no samples"]

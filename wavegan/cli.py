@@ -248,6 +248,21 @@ def pack(
     print(f"{output}: {size / 1e6:.1f} MB")
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def demo(context: typer.Context) -> None:
+    """Open the demo in a browser; --help says what it can be given."""
+    import runpy
+    from importlib.util import find_spec
+
+    script = Path(__file__).parents[1] / "demo" / "app.py"
+    if not script.is_file():
+        raise UserError(f"The demo is part of the repository, not of an installed package: no {script}. Clone it.")
+    if find_spec("gradio") is None:
+        raise UserError("The demo needs the package 'gradio': pip install -e '.[demo]' in the repository.")
+    sys.argv, sys.path = [str(script), *context.args], [str(script.parent), *sys.path]
+    runpy.run_path(str(script), run_name="__main__")
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -1,0 +1,105 @@
+"""The demo: hear a GAN, watch it, play with it. No network, no GPU.
+
+pip install -e '.[demo,metrics]'
+python demo/app.py [--checkpoint DIR ...] [--runs DIR] [--port N] [--share]
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+# Before gradio is imported: no telemetry, no look-ups of versions, and a folder for sounds that goes when we go.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "GRADIO_TEMP_DIR" not in os.environ:
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="wavegan-demo-")
+    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+
+import digits  # noqa: E402
+import explained  # noqa: E402
+import gradio as gr  # noqa: E402
+import training  # noqa: E402
+import vocoder  # noqa: E402
+from stage import Limits, Stage, load  # noqa: E402
+
+from wavegan.errors import UserError, reported  # noqa: E402
+
+CLEAN_EVERY_SECONDS, KEEP_SECONDS = 60, 1800  # sounds and uploads
+
+
+class Tab(NamedTuple):
+    """``task``: it appears when a model of this task is there; None: always."""
+
+    title: str
+    task: str | None
+    build: Callable[[Stage], None]
+
+
+TABS = [
+    Tab("Digits", "generation", digits.build),
+    Tab("Vocoder", "vocoder", vocoder.build),
+    Tab("Training", None, training.build),
+    Tab("How it works", None, explained.build),
+]
+
+
+def build(stage: Stage) -> gr.Blocks:
+    with gr.Blocks(
+        title="wavegan", analytics_enabled=False, delete_cache=(CLEAN_EVERY_SECONDS, KEEP_SECONDS)
+    ) as blocks:
+        gr.Markdown("# wavegan\nGANs that generate speech waveforms.")
+        with gr.Tabs():
+            for tab in TABS:
+                if tab.task is None or stage.names(tab.task):
+                    with gr.Tab(tab.title):
+                        tab.build(stage)
+    return blocks.queue(max_size=64, default_concurrency_limit=4)
+
+
+def main() -> None:
+    options = parse()
+    limits = Limits(options.max_seconds, options.max_megabytes, options.max_requests)
+    stage = Stage(load(options.checkpoint), options.runs, limits)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # atexit functions run
+    try:
+        build(stage).launch(
+            server_name=options.host,
+            server_port=options.port,
+            share=options.share,
+            max_file_size=round(options.max_megabytes * 1e6),
+            footer_links=["api", "settings"],
+            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            ssr_mode=False,
+        )
+    except OSError as error:
+        if "port" not in str(error):
+            raise
+        raise UserError(f"Port {options.port} is taken: give another --port, or none for any that is free.") from None
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="wavegan demo", description="Hear a GAN, watch it, play with it.")
+    add = parser.add_argument
+    add("--checkpoint", type=Path, action="append", default=[], metavar="DIR", help="another model; can be repeated")
+    add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of training runs (default: runs)")
+    add("--port", type=int, help="default: the first free one from 7860")
+    add("--host", help="address to listen at (default: 127.0.0.1, this machine only)")
+    add("--share", action="store_true", help="a public address for three days, by Gradio's tunnel")
+    add("--max-seconds", type=float, default=Limits.seconds, help="of an upload (default: %(default)g)")
+    add("--max-megabytes", type=float, default=Limits.megabytes, help="of an upload (default: %(default)g)")
+    add("--max-requests", type=int, default=Limits.requests, help="of a visitor in a minute (default: %(default)d)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
