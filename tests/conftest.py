@@ -62,7 +62,7 @@ objective:
   adversarial: hinge
   weights: {{mel: 1, multi_resolution_mel: 1, log_amplitude: 1, phase: 1, complex_stft: 1}}
   mel_resolutions: [[128, 32, 20], [256, 64, 20]]
-data: {{train: "{corpus}/train.jsonl", valid: "{corpus}/valid.jsonl", segment_length: 1024, batch_size: 4}}
+data: {{train: "{corpus}/train.jsonl", valid: "{corpus}/valid.jsonl", segment_length: 1024, global_batch_size: 4}}
 trainer:
   max_steps: 8
   learning_rate: 2e-3

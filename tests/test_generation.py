@@ -111,7 +111,7 @@ def test_projection_judges_the_label(discriminators):
     right, wrong = discriminators(waveform, LABELS), discriminators(waveform, LABELS.flip(0))
     assert all(not torch.allclose(r.logits, w.logits) for r, w in zip(right, wrong, strict=True))
     for member in discriminators.members:  # what a label adds is its embedding's inner product with the features
-        for embedding in member.projection.embeddings:
+        for embedding in [*member.projection.embeddings, *member.projection.factors]:
             nn.init.zeros_(embedding.weight)
     for plain, labelled in zip(discriminators(waveform), discriminators(waveform, LABELS), strict=True):
         assert torch.allclose(plain.logits, labelled.logits)
@@ -202,10 +202,9 @@ def test_diversity_is_what_two_takes_lack_of_their_distance():
 
 def test_the_diversity_term_moves_takes_apart(digits_recipe, tmp_path):
     trainer = start_run(digits_recipe, ["objective.weights={diversity: 100}", "augment=null"], tmp_path / "run")
-    batch = trainer.segments.batch(0)
-    first = trainer.train_step(batch)["train/g/diversity"].item()
+    first = trainer.train_step()["train/g/diversity"].item()
     for _ in range(20):
-        last = trainer.train_step(batch)["train/g/diversity"].item()
+        last = trainer.train_step()["train/g/diversity"].item()
     assert last < first
 
 
@@ -233,7 +232,7 @@ def test_finite_differences_see_the_gradient_and_not_the_phase_shuffle():
 def test_penalty_comes_every_nth_turn_of_the_discriminators(digits_recipe, tmp_path):
     options = ["trainer.critic_steps=1", "objective.penalty.interval=2", "trainer.max_steps=8"]
     trainer = start_run(digits_recipe, options, tmp_path / "run")
-    logs = [trainer.train_step(trainer.segments.batch(s)) for s in range(8) if not setattr(trainer, "step", s)]
+    logs = [trainer.train_step() for s in range(8) if not setattr(trainer, "step", s)]
     assert [s for s, terms in enumerate(logs) if "train/d/penalty" in terms] == [0, 4]
 
 
@@ -316,7 +315,8 @@ discriminators:
   - {{name: period, periods: [2], channels: [4, 8]}}
 objective: {{adversarial: relativistic, penalty: {{name: finite_difference, interval: 2}}}}
 augment: {{shift_seconds: 0.01, gain_db: 3, speed: 0.05, mask: 0.1}}
-data: {{train: {corpus}/train.jsonl, valid: {corpus}/valid.jsonl, segment_length: 1024, crop: start, batch_size: 4}}
+data:
+  {{train: {corpus}/train.jsonl, valid: {corpus}/valid.jsonl, segment_length: 1024, crop: start, global_batch_size: 4}}
 trainer: {{max_steps: 6, betas: [0, 0.99], log_interval: 1, valid_interval: 100, checkpoint_interval: 100,
   accelerator: cpu, num_samples: 2}}
 """
@@ -368,9 +368,9 @@ def test_training_resumes_exactly(digits_recipe, tmp_path, overrides):
 def test_critic_steps_train_the_generator_on_every_sixth_batch(digits_recipe, tmp_path):
     trainer = start_run(digits_recipe, WAVEGAN, tmp_path / "run")
     moved = []
-    for step in range(12):
+    for _ in range(12):
         before = [p.detach().clone() for p in trainer.generator.parameters()]
-        trainer.train_step(trainer.segments.batch(step))
+        trainer.train_step()
         trainer.step += 1
         moved.append(any(not torch.equal(a, b) for a, b in zip(before, trainer.generator.parameters(), strict=True)))
     assert moved == [step % 6 == 5 for step in range(12)]

@@ -193,7 +193,7 @@ def test_manifest_paths_move_with_their_folder(corpus, tmp_path):
 
 def test_segments_depend_on_seed_step_and_place_only(corpus):
     found = manifest.read(corpus / "train.jsonl")
-    config = DataConfig(train=corpus, valid=corpus, segment_length=1024, batch_size=4, gain_db=(-6, 3))
+    config = DataConfig(train=corpus, valid=corpus, segment_length=1024, global_batch_size=4, gain_db=(-6, 3))
     one, other = (Segments(found, config, FEATURES, seed=1) for _ in range(2))
     one.batch(3)  # what was drawn before doesn't matter
     assert (one.batch(7).waveform == other.batch(7).waveform).all()
@@ -204,7 +204,7 @@ def test_segments_depend_on_seed_step_and_place_only(corpus):
 
 def test_segments_of_short_clips_are_padded(corpus):
     found = manifest.read(corpus / "train.jsonl")
-    config = DataConfig(train=corpus, valid=corpus, segment_length=32000, batch_size=2)
+    config = DataConfig(train=corpus, valid=corpus, segment_length=32000, global_batch_size=2)
     batch = Segments(found, config, FEATURES, seed=0).batch(0).waveform
     assert batch.shape == (2, 1, 32000) and (batch[..., -100:] == 0).all() and (batch[..., :8000] != 0).any()
 

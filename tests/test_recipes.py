@@ -30,7 +30,7 @@ def test_folder_recipe_from_recordings_to_scores(tmp_path):
     assert done.returncode == 0 and "train 3, valid 1, test 1 -> data/folder" in done.stdout, done.stderr
     assert {u.speaker for u in manifest.read(tmp_path / "data/folder/train.jsonl")} == {"stimme ä"}
     command = ["-m", "wavegan", "train", ROOT / "recipes/folder/quarter_hour.yaml", "--run", "runs/folder"]
-    overrides = ["trainer.max_steps=4", "trainer.adversarial_start=0.5", "data.batch_size=2"]
+    overrides = ["trainer.max_steps=4", "trainer.adversarial_start=0.5", "data.global_batch_size=2"]
     done = python(*command, *overrides, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     command = ["-m", "wavegan", "evaluate", "runs/folder", "--manifest", "data/folder/test.jsonl", "-o", "test"]
@@ -93,7 +93,7 @@ def test_published_and_bench_scripts_run(tmp_path):
     assert "vocoder-16k (ours)" in done.stdout and "13,926,017" in done.stdout and "13,531,650" in done.stdout
 
 
-TINY = ["data.batch_size=2", "trainer.valid_interval=100", "trainer.accelerator=cpu"]
+TINY = ["data.global_batch_size=2", "trainer.valid_interval=100", "trainer.accelerator=cpu"]
 
 
 def train_stages(folder: Path, name: str, stages: dict[str, list[str]]) -> None:

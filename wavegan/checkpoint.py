@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,14 @@ from torch import Tensor, nn
 from wavegan import __version__, config
 from wavegan.config import Config
 from wavegan.errors import UserError
-from wavegan.files import write_atomically
+from wavegan.files import replacing, write_atomically
 from wavegan.generators import GeneratorConfig
 from wavegan.layers import fold_weight_norm
 from wavegan.tasks import TaskConfig
 
 FORMAT_VERSION = 1
 CONFIG, GENERATOR, TRAINER = "config.json", "generator.safetensors", "trainer.pt"
+PREVIOUS = "trainer.previous.pt"  # what is resumed where the latest is damaged
 
 
 class CheckpointConfig(Config):
@@ -51,6 +54,9 @@ def upgrade(data: dict[str, Any]) -> dict[str, Any]:
     trainer = recipe.get("trainer") if isinstance(recipe, dict) else None
     if isinstance(trainer, dict) and "alternate" in trainer:  # what critic_steps: 1 was called
         trainer["critic_steps"] = int(bool(trainer.pop("alternate")))
+    data_section = recipe.get("data") if isinstance(recipe, dict) else None
+    if isinstance(data_section, dict) and "batch_size" in data_section:
+        data_section["global_batch_size"] = data_section.pop("batch_size")
     return data
 
 
@@ -138,18 +144,38 @@ def save_trainer(folder: Path, state: dict[str, Any]) -> None:
     """Write ``trainer.pt``: everything that resuming needs, in one file, so that it is never half old, half new."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(folder / TRAINER, buffer.getbuffer())
+    with replacing(folder / TRAINER) as partial:
+        partial.write_bytes(buffer.getbuffer())
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        if (folder / TRAINER).exists():
+            os.replace(folder / TRAINER, folder / PREVIOUS)
+
+
+def has_trainer(folder: Path) -> bool:
+    """Whether a run can be resumed."""
+    return any((folder / name).is_file() for name in (TRAINER, PREVIOUS))
 
 
 def load_trainer(folder: Path) -> dict[str, Any]:
-    """Read ``trainer.pt`` without running any code from it.
+    """Read ``trainer.pt`` without running any code from it; where it is damaged, the one before it, and says so.
 
     Raises:
-        UserError: missing, or damaged.
+        UserError: missing, or both damaged.
     """
-    path = folder / TRAINER
-    if not path.is_file():
+    if not has_trainer(folder):
         raise UserError(f"{folder} can't be resumed: it has no {TRAINER}. Give a run folder of `wavegan train`.")
+    try:
+        return _load_trainer(folder / TRAINER)
+    except UserError as error:
+        if not (folder / PREVIOUS).is_file():
+            raise
+        state = _load_trainer(folder / PREVIOUS)
+        print(f"{error} Going on from the one before, step {state.get('step')}.", file=sys.stderr)
+        return state
+
+
+def _load_trainer(path: Path) -> dict[str, Any]:
     state = load_safely(path, "is damaged or cut short")
     if not isinstance(state, dict):
         raise UserError(f"{path} is damaged: it holds a {type(state).__name__}, not the state of a training.")

@@ -163,20 +163,32 @@ def train(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="Recipe, dotted overrides.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder (default: runs/RECIPE/DATE-SEED).")] = None,
+    run: Annotated[
+        Path | None, typer.Option("--run", "--output", "-o", help="Run folder (default: runs/RECIPE/DATE-SEED).")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run where it stopped.")] = None,
+    finetune: Annotated[Path | None, typer.Option(help="Begin with the weights of this checkpoint or model.")] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Check all, take a few steps, say the cost.")] = False,
 ) -> None:
-    """Train a recipe, or go on with a run. Ctrl-C saves and stops."""
-    from wavegan.runs import resume_run, start_run
+    """Train a recipe, go on with a run, or fine-tune a checkpoint. Ctrl-C saves and stops."""
+    from wavegan import runs
 
     arguments = arguments or []
     if resume is not None:
-        trainer = resume_run(resume, arguments)
+        if finetune is not None or dry or run is not None:
+            raise UserError("--resume goes on with a run as it is: leave out --run, --finetune and --dry-run.")
+        trainer = runs.resume_run(resume, arguments)
     else:
         if not arguments or ("=" in arguments[0] and not Path(arguments[0]).exists()):
             raise UserError("Give a recipe: wavegan train recipes/folder/quarter_hour.yaml, or --resume RUN.")
-        trainer = start_run(Path(arguments[0]), arguments[1:], run)
+        recipe, overrides = Path(arguments[0]), arguments[1:]
+        if dry:
+            print(runs.dry_run(recipe, overrides, finetune))
+            return
+        trainer = runs.start_run(recipe, overrides, run, finetune)
     status = trainer.train()
+    if trainer.rank > 0:
+        raise typer.Exit(status)
     if status:
         print(f"Stopped at step {trainer.step}. Go on with: wavegan train --resume {trainer.folder}")
     else:

@@ -26,7 +26,8 @@ class Batch(NamedTuple):
 
 
 class DataConfig(Config):
-    """Manifests and how segments are cut from them. ``gain_db``: range of a random gain in decibels.
+    """Manifests and how segments are cut from them. ``global_batch_size``: segments a step, of all processes together.
+    ``gain_db``: range of a random gain in decibels.
 
     ``crop``: "random" takes any place of a clip, clips as often as they are long; "start" takes whole clips from
     their first sample, each as often.
@@ -36,7 +37,7 @@ class DataConfig(Config):
     valid: Path
     segment_length: int = Field(8192, ge=1)
     crop: Literal["random", "start"] = "random"
-    batch_size: int = Field(16, ge=1)
+    global_batch_size: int = Field(16, ge=1)
     gain_db: tuple[float, float] = (0.0, 0.0)
 
     @field_validator("gain_db")
@@ -81,10 +82,10 @@ class Segments:
         lengths = np.array([len(w) if config.crop == "random" else 1 for w in self.waveforms], dtype=np.float64)
         self.cumulative = np.cumsum(lengths / lengths.sum())
 
-    def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
-        """The batch of a step; on rank r of w processes, its r-th share."""
-        size = self.config.batch_size
-        own = range(rank * size // world_size, (rank + 1) * size // world_size)
+    def batch(self, step: int, part: int = 0, parts: int = 1) -> Batch:
+        """The batch of a step, or one of its equal parts: of a process, or of one of its accumulated passes."""
+        size = self.config.global_batch_size // parts
+        own = range(part * size, (part + 1) * size)
         indices, segments = zip(*(self.segment(step, i) for i in own), strict=True)
         return Batch(torch.stack(segments), None if self.labels is None else self.labels[list(indices)])
 

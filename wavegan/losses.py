@@ -61,6 +61,18 @@ ADVERSARIAL = {
 }
 
 
+@torch.no_grad()
+def margins(real: Outputs, fake: Outputs) -> dict[str, Tensor]:
+    """How the game stands: ``accuracy``, the share of pairs in which a discriminator prefers the real one (0.5: it
+    guesses), and ``margin``, the mean difference of the logits; means over the ensemble.
+    """
+    differences = [r.logits - f.logits for r, f in zip(real, fake, strict=True)]
+    return {
+        "accuracy": torch.stack([(d > 0).float().mean() for d in differences]).mean(),
+        "margin": torch.stack([d.mean() for d in differences]).mean(),
+    }
+
+
 def feature_matching(real: Outputs, fake: Outputs) -> Tensor:
     """Mean absolute difference of the hidden feature maps, averaged over layers and discriminators.
 

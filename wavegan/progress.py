@@ -15,11 +15,12 @@ LOG_SECONDS = 15.0
 class Bar:
     """``with Bar("Preparing", total) as bar: bar.update(done, "what to show beside it")``."""
 
-    def __init__(self, description: str, total: int, start: int = 0):
+    def __init__(self, description: str, total: int, start: int = 0, quiet: bool = False):
         self.description, self.total, self.first = description, total, start
         self.start_time = self.last_line = time.monotonic()
         self.bar: Progress | None = None
-        if sys.stderr.isatty():
+        self.quiet = quiet
+        if not quiet and sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
             more = (TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
             self.bar = Progress(*columns, *more, console=Console(stderr=True))
@@ -38,7 +39,7 @@ class Bar:
         now = time.monotonic()
         if self.bar:
             self.bar.update(self.task, completed=done, note=note)
-        elif now - self.last_line >= LOG_SECONDS or done == self.total:
+        elif not self.quiet and (now - self.last_line >= LOG_SECONDS or done == self.total):
             self.last_line = now
             left = (now - self.start_time) / max(done - self.first, 1) * (self.total - done)
             print(f"{self.description} {done}/{self.total}, {clock(left)} left {note}", file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from wavegan.data import DataConfig
 from wavegan.discriminators import DiscriminatorConfig
 from wavegan.generators import GeneratorConfig
 from wavegan.losses import RECONSTRUCTION, ObjectiveConfig, Weights
+from wavegan.selection import SelectionConfig
 from wavegan.tasks import TaskConfig
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -27,10 +28,12 @@ class TrainerConfig(Config):
     join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``critic_steps``: from then on, so many
     batches train the discriminators and then one the generator; 0 trains both on every batch.
     ``muon_learning_rate``: train the generator's matrices with Muon at this rate, the rest with AdamW.
-    ``final_learning_rate``: where the cosine ends, as a share of the peak. ``initial_weights``: part of the generator
-    -> checkpoint folder whose generator it begins as, such as {vocoder: runs/vocoder};
+    ``final_learning_rate``: where the cosine ends, as a share of the peak. ``finetune``: checkpoint that the generator
+    begins as; ``initial_weights``: the same for parts of it, such as {vocoder: runs/vocoder};
     ``initial_discriminators``: run whose discriminators the first ones begin as. ``frozen``: parts of the generator
-    that are not trained.
+    that are not trained; ``frozen_steps``: all of it, for so many first steps in which only discriminators learn.
+    ``accumulate``: passes whose gradients are summed to one step, where the batch doesn't fit into memory.
+    ``compile``: by torch.compile; measure before (recipes/bench_training.py).
     """
 
     max_steps: int = Field(ge=1)
@@ -46,9 +49,13 @@ class TrainerConfig(Config):
     ema: float = Field(0.999, ge=0, lt=1)
     adversarial_start: float = Field(0.0, ge=0, le=1)
     critic_steps: int = Field(0, ge=0)
+    finetune: Path | None = None
     initial_weights: dict[str, Path] = {}
     initial_discriminators: Path | None = None
     frozen: list[str] = []
+    frozen_steps: int = Field(0, ge=0)
+    accumulate: int = Field(1, ge=1)
+    compile: bool = False
     log_interval: int = Field(50, ge=1)
     valid_interval: int = Field(500, ge=1)
     checkpoint_interval: int = Field(500, ge=1)
@@ -73,6 +80,7 @@ class Recipe(Config):
     augment: AugmentConfig | None = None
     data: DataConfig
     trainer: TrainerConfig
+    selection: SelectionConfig | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:

@@ -1,46 +1,155 @@
-"""Run folders: begin one, go on with one, pack one for publishing."""
+"""Run folders: begin one, go on with one, fine-tune, try one without leaving anything, pack one for publishing."""
 
 from __future__ import annotations
 
+import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from wavegan import checkpoint, config
+from wavegan import checkpoint, config, distributed
 from wavegan.errors import UserError
-from wavegan.recipe import Recipe, load_recipe
+from wavegan.progress import clock
+from wavegan.recipe import Recipe, TrainerConfig, load_recipe
 from wavegan.synthesizer import find_checkpoint
 from wavegan.trainer import Trainer
 
+# What a resumed run may change; the rest is what the run is.
+MAY_CHANGE = ("name", "selection", "data.valid")
+MAY_NOT_CHANGE = ("trainer.seed", "trainer.finetune", "trainer.initial_weights", "trainer.initial_discriminators")
+FINETUNE_RATE = 0.2  # of the recipe's learning rates
+FINETUNE_WARMUP = 500
 
-def start_run(recipe_path: Path, overrides: Sequence[str], folder: Path | None = None) -> Trainer:
-    """A trainer for a recipe in a fresh run folder.
+
+def start_run(
+    recipe_path: Path, overrides: Sequence[str], folder: Path | None = None, finetune: Path | None = None
+) -> Trainer:
+    """A trainer for a recipe in a fresh run folder; with ``finetune``, from the weights of a checkpoint.
 
     Raises:
-        UserError: faults in the recipe or its manifests, or a run folder that is already in use.
+        UserError: faults in the recipe or its manifests, a run folder that is already in use, or a checkpoint that
+            doesn't fit the recipe.
     """
     recipe = load_recipe(recipe_path, overrides)
+    if finetune is not None:
+        recipe = finetuning(recipe, find_checkpoint(finetune), overrides)
     if folder is None:
         date = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = Path("runs") / recipe.name / f"{date}-{recipe.trainer.seed}"
-    if (folder / checkpoint.TRAINER).exists():
+    if checkpoint.has_trainer(folder):
+        if distributed.restarted():  # torchrun lost a process and gives the same command again
+            return resume_run(folder)
         raise UserError(f"{folder} already holds a run. Go on with --resume {folder}, or choose another --run.")
     return Trainer(recipe, folder)
+
+
+def finetuning(recipe: Recipe, source: Path, overrides: Sequence[str]) -> Recipe:
+    """The recipe for trained weights: a fifth of its learning rates and a warm-up, but for what is given."""
+    given = {assignment.partition("=")[0] for assignment in overrides}
+    usual, trainer = TrainerConfig(max_steps=1), recipe.trainer
+    rates = ("learning_rate", "muon_learning_rate", "discriminator_learning_rate")
+    changes: dict[str, Any] = {
+        name: FINETUNE_RATE * rate for name in rates if (rate := getattr(trainer, name) or getattr(usual, name))
+    }
+    changes["warmup_steps"] = max(trainer.warmup_steps, min(FINETUNE_WARMUP, trainer.max_steps // 10))
+    changes = {name: value for name, value in changes.items() if f"trainer.{name}" not in given}
+    return recipe.model_copy(update={"trainer": trainer.model_copy(update={**changes, "finetune": source})})
 
 
 def resume_run(folder: Path, overrides: Sequence[str] = ()) -> Trainer:
     """A trainer that goes on where the run in ``folder`` stopped.
 
     Raises:
-        UserError: the folder is no run, or its checkpoint is damaged.
+        UserError: the folder is no run, its checkpoint is damaged, or an override would make it another run.
     """
     contents = checkpoint.read_config(folder)
     if contents.recipe is None:
         raise UserError(f"{folder} was not trained by a recipe and can't be resumed.")
-    recipe = config.parse(Recipe, config.override(contents.recipe, overrides), str(folder / checkpoint.CONFIG))
-    return Trainer(recipe, folder, resume=True)
+    source = str(folder / checkpoint.CONFIG)
+    before = config.parse(Recipe, contents.recipe, source)
+    after = config.parse(Recipe, config.override(contents.recipe, overrides), source)
+    if refused := [line for key, line in differences(before, after).items() if not _may_change(key)]:
+        raise UserError(
+            f"Resuming {folder} with this change would be another run: {'; '.join(refused)}. Begin a new run, or "
+            f"--finetune {folder}. What may change: trainer (not its seed or beginnings), selection, data.valid."
+        )
+    return Trainer(after, folder, resume=True)
+
+
+def differences(before: Recipe, after: Recipe) -> dict[str, str]:
+    """What differs: {dotted key: "key was A, now B"}."""
+    old, new = (_flat(recipe.model_dump(mode="json")) for recipe in (before, after))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return {key: f"{key} was {old.get(key)}, now {new.get(key)}" for key in keys}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    pairs = [_flat(inner, f"{prefix}.{key}" if prefix else key) for key, inner in value.items()]
+    return {key: leaf for pair in pairs for key, leaf in pair.items()}
+
+
+def _may_change(key: str) -> bool:
+    if key.startswith(MAY_NOT_CHANGE):
+        return False
+    return key.startswith(("trainer.", *MAY_CHANGE))
+
+
+def dry_run(recipe_path: Path, overrides: Sequence[str], finetune: Path | None = None) -> str:
+    """Check data and recipe, take two steps of each phase, leave nothing; returns what training would cost.
+
+    Raises:
+        UserError: as ``start_run``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = start_run(recipe_path, overrides, Path(folder) / "run", finetune)
+        c, lines, total = trainer.config, [], 0.0
+        sizes = {"generator": trainer.generator, "discriminators": trainer.discriminators}
+        for name, module in sizes.items():
+            if module is not None:
+                lines.append(f"{name}: {sum(p.numel() for p in module.parameters()):,} parameters")
+        for name, first, count in phases(trainer):
+            seconds = min(_time_step(trainer, first + k) for k in range(2))
+            total += seconds * count
+            lines.append(f"{name}: {count:,} steps at {1 / seconds:.2f} a second")
+        trainer.save()
+        size = sum(path.stat().st_size for path in (Path(folder) / "run").glob("*") if path.is_file())
+        trainer.tracker.close()
+    peak = torch.cuda.max_memory_allocated() if trainer.device.type == "cuda" else _peak_memory()
+    lines.append(f"memory: {peak / 1e9:.1f} GB on {trainer.device.type}")
+    lines.append(f"disk: {2 * size / 1e6:.0f} MB for checkpoints, and samples every {c.valid_interval:,} steps")
+    lines.append(f"time: {clock(total)}, without {-(-c.max_steps // c.valid_interval)} validations")
+    return "\n".join(lines)
+
+
+def phases(trainer: Trainer) -> list[tuple[str, int, int]]:
+    """The phases of a training: what is trained, a first step of it with another of its kind after, how many steps."""
+    c = trainer.config
+    joined = c.adversarial_step if trainer.discriminators is not None else c.max_steps
+    found = [("reconstruction only", 0, min(joined, c.max_steps)), ("both players", joined, c.max_steps - joined)]
+    return [phase for phase in found if phase[2] > 0]
+
+
+def _time_step(trainer: Trainer, step: int) -> float:
+    """Seconds of a step; where players alternate, the mean of a round."""
+    rounds = trainer.config.critic_steps + 1
+    start = time.perf_counter()
+    for trainer.step in range(step, step + rounds):
+        trainer.train_step()
+    return (time.perf_counter() - start) / rounds
+
+
+def _peak_memory() -> int:
+    import resource  # which Windows hasn't
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def pack(run: Path, output: Path, half: bool = False) -> int:

@@ -1,28 +1,42 @@
-"""The training loop. The only Fabric import."""
+"""The training loop."""
 
 from __future__ import annotations
 
 import copy
 import math
-import os
 import signal
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from wavegan import checkpoint, manifest
-from wavegan.data import Batch, Segments
+from wavegan import checkpoint, distributed, losses, manifest, warm_start
+from wavegan.advice import Advice, Stopwatch
+from wavegan.data import Segments
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
 from wavegan.losses import Objective
 from wavegan.optim import build_optimizers, load_optimizer
 from wavegan.progress import Bar
 from wavegan.recipe import Recipe
+from wavegan.selection import Selection
 from wavegan.tracker import Tracker
+
+PROFILED_STEPS = 20
+
+
+class Draft(NamedTuple):
+    """What both players look at: the generator's input and clips, and what the discriminators hear of both."""
+
+    x: Tensor
+    label: Tensor | None
+    real: Tensor
+    fake: Tensor
+    spectrum: Tensor | None
+    heard: list[Tensor]
 
 
 class Trainer:
@@ -31,22 +45,22 @@ class Trainer:
     def __init__(self, recipe: Recipe, folder: Path, resume: bool = False):
         c = self.config = recipe.trainer
         self.folder, self.features = folder, recipe.task.features
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-            raise UserError("Training runs in one process so far: start it without torchrun.")
-        try:
-            self.fabric = Fabric(accelerator=c.accelerator, devices=1, precision=c.precision)
-        except (RuntimeError, ValueError) as error:
-            raise UserError(f"trainer.accelerator '{c.accelerator}' can't be used here: {error}") from None
-        self.device = self.fabric.device
+        self.fabric = distributed.connect(c.accelerator, c.precision)
+        self.device, self.rank, self.world_size = self.fabric.device, self.fabric.global_rank, self.fabric.world_size
+        if recipe.data.global_batch_size % (self.world_size * c.accumulate):
+            raise UserError(
+                f"data.global_batch_size {recipe.data.global_batch_size} can't be shared by {self.world_size} "
+                f"processes with {c.accumulate} passes each: take a multiple of {self.world_size * c.accumulate}."
+            )
         torch.manual_seed(c.seed)
         train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
         recipe = self.recipe = recipe.model_copy(update={"task": recipe.task.with_vocabulary(train)})
         generator = recipe.generator.build(recipe.task)
         discriminators = Discriminators(recipe.discriminators, recipe.task)
         if not resume:
-            self._begin_as(generator, discriminators)
+            warm_start.begin(recipe, generator, discriminators)
         for name in c.frozen:
-            self._part(generator, name).requires_grad_(False)
+            warm_start.part(generator, name).requires_grad_(False)
         if not any(p.requires_grad for p in generator.parameters()):
             raise UserError("trainer.frozen leaves nothing of the generator to train.")
         self.task = recipe.task.build().to(self.device)
@@ -57,17 +71,20 @@ class Trainer:
         self.discriminators, self.optimizers_d = None, []
         if recipe.discriminators:
             rate = c.discriminator_learning_rate or c.learning_rate
+            self._plain_discriminators = discriminators
             self.discriminators, self.optimizers_d = self._setup(discriminators, rate)
             self.discriminators.mark_forward_method("compare")
         self.step = 0
         self._saved_step = -1
         self.logs: dict[str, Tensor] = {}  # the latest value of each term: players that alternate are both seen
+        self.selection = Selection(recipe.selection, folder) if recipe.selection else None
         if resume:
             self._load(checkpoint.load_trainer(folder))
         self.segments, self.valid = (
             Segments(part, recipe.data, self.features, c.seed, recipe.task.encode(part)) for part in (train, valid)
         )
-        self.tracker = Tracker(folder, self.step)
+        self.tracker = Tracker(folder, self.step) if self.rank == 0 else None
+        self.advice, self.watch = Advice(), Stopwatch(self.device)
 
     def _setup(self, module: nn.Module, rate: float, muon_rate: float | None = None) -> tuple[Any, list]:
         c = self.config
@@ -76,121 +93,159 @@ class Trainer:
         module, *optimizers = self.fabric.setup(module, *optimizers)
         return module, optimizers
 
-    def _begin_as(self, generator: nn.Module, discriminators: Discriminators) -> None:
-        """Give fresh networks the weights of other runs that they begin with."""
-        c, task = self.config, self.recipe.task
-        for name, folder in c.initial_weights.items():
-            source, contents = checkpoint.load_generator(folder)
-            difference = self.features.diff(contents.task.features)
-            if contents.task.name == task.name and contents.task.conditions != task.conditions:
-                difference |= {"conditions": (task.conditions, contents.task.conditions)}
-            if difference:
-                shown = "; ".join(f"{k}: recipe {ours}, there {theirs}" for k, (ours, theirs) in difference.items())
-                raise UserError(f"{folder} does not fit the recipe: {shown}.")
-            part = getattr(source, name, None) or source  # the same part of it, or the whole
-            checkpoint.load_tensors(self._part(generator, name), part.state_dict(), folder / checkpoint.GENERATOR)
-        if c.initial_discriminators:
-            state = checkpoint.load_trainer(c.initial_discriminators).get("discriminators", {})
-            own = discriminators.state_dict()
-            if not state or any(own.get(name, torch.empty(0)).shape != t.shape for name, t in state.items()):
-                raise UserError(
-                    f"The discriminators of {c.initial_discriminators} are not the first ones of this recipe. "
-                    "List the same ones first, or leave out trainer.initial_discriminators."
-                )
-            discriminators.load_state_dict(own | state)
-
-    @staticmethod
-    def _part(generator: nn.Module, name: str) -> nn.Module:
-        parts = {n: part for n, part in generator.named_children() if part is not None}
-        if name not in parts:
-            known = ", ".join(parts)
-            raise UserError(f"The generator has no part '{name}' for trainer.initial_weights or frozen: {known}.")
-        return parts[name]
-
     def train(self) -> int:
-        """Run to ``max_steps`` or to an interrupt (SIGINT, SIGTERM), saving on the way.
+        """Run to ``max_steps``, to the end of patience or to an interrupt (SIGINT, SIGTERM), saving on the way.
 
         Returns:
             0 when the training is complete, else 128 + the signal that stopped it.
 
         Raises:
-            UserError: a loss that isn't finite; the last checkpoint stays as it was.
+            UserError: a loss that isn't finite, or another process that has gone; the last checkpoint stays as it was.
         """
-        c = self.config
         self._stop_signal = 0
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with Bar("Step", c.max_steps, self.step) as bar:
-                self._clock, self._clock_step = time.monotonic(), self.step
-                while self.step < c.max_steps and not self._stop_signal:
-                    self._set_learning_rate()
-                    self.logs |= self.train_step(self.segments.batch(self.step))
-                    self.step += 1
-                    last = self.step == c.max_steps
-                    if self.step % c.log_interval == 0 or last:
-                        bar.update(self.step, self._log())
-                    if self.step % c.checkpoint_interval == 0 or last:
-                        self.save()  # before the validation: nothing is lost if that fails
-                    if self.step % c.valid_interval == 0 or last:
-                        self.validate()
-                if self._stop_signal and self._saved_step != self.step:
-                    self.save()
+            with Bar("Step", self.config.max_steps, self.step, quiet=self.rank > 0) as bar:
+                return self._loop(bar)
+        except RuntimeError as error:
+            if self.world_size == 1 or not distributed.lost_peer(error):
+                raise
+            raise UserError(
+                f"Stopped at step {self.step}: another process of this training has gone. "
+                f"Go on from the last checkpoint with --resume {self.folder}."
+            ) from None
         finally:
-            self.tracker.close()
+            if self.tracker:
+                self.tracker.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+    def _loop(self, bar: Bar) -> int:
+        c = self.config
+        self._clock, self._clock_step, first = time.monotonic(), self.step, self.step
+        exhausted = self.selection is not None and self.selection.exhausted()
+        while self.step < c.max_steps and not exhausted and not self._stopping():
+            self._set_learning_rate()
+            self.logs |= self.train_step()
+            self.step += 1
+            last = self.step == c.max_steps
+            if self.step == first + PROFILED_STEPS and self.tracker:
+                print(self.watch.report(), file=sys.stderr)
+            if self.step % c.log_interval == 0 or last:
+                bar.update(self.step, self._log())
+            if self.step % c.checkpoint_interval == 0 or last:
+                self.save()  # before the validation: nothing is lost if that fails
+            if self.step % c.valid_interval == 0 or last:
+                self.validate()
+                exhausted = self.selection is not None and self.selection.exhausted()
+        if exhausted and self.step < c.max_steps and self.rank == 0:
+            best = self.selection.best()[0]
+            print(f"No better {self.selection.config.metric} since step {best}: stopped.", file=sys.stderr)
+        if self._saved_step != self.step:
+            self.save()
         return 128 + self._stop_signal if self._stop_signal else 0
 
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One batch. Returns the named loss terms."""
-        c = self.config
-        real, label = (None if part is None else part.to(self.device) for part in batch)
-        adversarial = self.step >= c.adversarial_step and self.discriminators is not None
-        turn = {"d", "g"}
-        if c.critic_steps:
-            turn = {"d"} if self.step % (c.critic_steps + 1) < c.critic_steps else {"g"}
-        turn = turn if adversarial else {"g"}
-        logs: dict[str, Tensor] = {}
-        # Whatever is drawn below depends on (seed, step) alone: resuming needs no random state.
-        torch.manual_seed((c.seed * 1_000_003 + self.step) % 2**63)
+    def _stopping(self) -> bool:
+        """Whether a signal came; all processes stop after the same step."""
+        if self.world_size > 1:
+            signals = self.fabric.all_reduce(torch.tensor(self._stop_signal, device=self.device), reduce_op="max")
+            self._stop_signal = int(signals)
+        return bool(self._stop_signal)
 
-        x = self.task.sample_input(real, label)
-        with torch.set_grad_enabled("g" in turn):
-            fake, spectrum = self.generator.generate(x, label)
-            fake = self.task.compose(fake, x)
-        heard = [self.task.target(real), fake]
-        if self.recipe.augment and adversarial:
-            heard = self.task.augment(self.recipe.augment, heard)
-
-        if "d" in turn:
-            real_out, fake_out = self.discriminators.compare(heard[0], heard[1].detach(), label)
-            terms = self.objective.discriminator(real_out, fake_out)
-            turns = self.step - self.step // (c.critic_steps + 1) if c.critic_steps else self.step  # of discriminators
-            terms |= self.objective.penalty(turns, self.discriminators, heard[0], heard[1].detach(), label)
-            total = self.objective.discriminator_total(terms)
-            self._update("d", self.discriminators, self.optimizers_d, terms, total)
-            logs |= {f"train/d/{name}": term.detach() for name, term in terms.items()}
-        if "g" in turn:
-            real_out = fake_out = None
-            if adversarial:
+    def train_step(self) -> dict[str, Tensor]:
+        """One batch for the players whose turn it is. Returns the named loss terms."""
+        passes, logs = self.config.accumulate, {}
+        players = self.players()
+        shared = self._draft(0, with_gradient="g" in players) if passes == 1 else None
+        for player in players:
+            module, optimizers, make_terms = {
+                "d": (self.discriminators, self.optimizers_d, self._discriminator_terms),
+                "g": (self.generator, self.optimizers_g, self._generator_terms),
+            }[player]
+            if player == "g" and self.discriminators is not None:
                 self.discriminators.requires_grad_(False)
-                real_out, fake_out = self.discriminators.compare(*heard, label)
-            terms = self.objective.generator(real, fake, spectrum, real_out, fake_out)
-            if "diversity" in self.objective.weights:
-                terms["diversity"] = self.task.diversity(self.objective, self.generator, x, fake, label)
-            self._update("g", self.generator, self.optimizers_g, terms, self.objective.total(terms))
-            if adversarial:
-                self.discriminators.requires_grad_(True)
-            self._update_ema()
-            logs |= {f"train/g/{name}": term.detach() for name, term in terms.items()}
+            module.zero_grad(set_to_none=True)
+            sums: dict[str, Tensor] = {}
+            for k in range(passes):
+                draft = shared or self._draft(k, with_gradient=player == "g")
+                with self.fabric.no_backward_sync(module, enabled=k < passes - 1):
+                    terms, total = make_terms(draft)
+                    self._check_loss(player, terms, total)
+                    with self.watch("backward"):
+                        self.fabric.backward(total / passes)
+                sums = {name: sums.get(name, 0) + term.detach() / passes for name, term in terms.items()}
+            with self.watch("updates"):
+                self._update(player, module, optimizers)
+            if player == "g":
+                if self.discriminators is not None:
+                    self.discriminators.requires_grad_(True)
+                self._update_ema()
+            logs |= {f"train/{player}/{name}": term for name, term in sums.items()}
         return logs
 
-    def _update(self, player: str, module: Any, optimizers: list, terms: dict[str, Tensor], total: Tensor) -> None:
+    @property
+    def adversarial(self) -> bool:
+        return self.discriminators is not None and self.step >= self.config.adversarial_step
+
+    def players(self) -> list[str]:
+        """Whose turn it is: discriminators "d", then generator "g"."""
+        c = self.config
+        if not self.adversarial:
+            return ["g"]
+        if self.step < c.frozen_steps:
+            return ["d"]
+        if c.critic_steps:
+            return ["d"] if self.step % (c.critic_steps + 1) < c.critic_steps else ["g"]
+        return ["d", "g"]
+
+    def _draft(self, k: int, with_gradient: bool) -> Draft:
+        """The generator's clips for part k of this process's share of the batch."""
+        c, part = self.config, self.rank * self.config.accumulate + k
+        with self.watch("data"):
+            batch = self.segments.batch(self.step, part, self.world_size * c.accumulate)
+            real, label = (None if one is None else one.to(self.device) for one in batch)
+        # Whatever is drawn below depends on (seed, step, part) alone: resuming needs no random state.
+        torch.manual_seed((c.seed * 1_000_003 + self.step + part * 0x9E3779B97F4A7C15) % 2**63)
+        with self.watch("generator"):
+            x = self.task.sample_input(real, label)
+            with torch.set_grad_enabled(with_gradient):
+                fake, spectrum = self.generator.generate(x, label)
+                fake = self.task.compose(fake, x)
+            heard = [self.task.target(real), fake]
+            if self.recipe.augment and self.adversarial:
+                heard = self.task.augment(self.recipe.augment, heard)
+        return Draft(x, label, real, fake, spectrum, heard)
+
+    def _discriminator_terms(self, draft: Draft) -> tuple[dict[str, Tensor], Tensor]:
+        c, (real, fake) = self.config, draft.heard
+        with self.watch("discriminators"):
+            real_out, fake_out = self.discriminators.compare(real, fake.detach(), draft.label)
+        with self.watch("losses"):
+            terms = self.objective.discriminator(real_out, fake_out)
+            turns = self.step - self.step // (c.critic_steps + 1) if c.critic_steps else self.step  # of discriminators
+            terms |= self.objective.penalty(turns, self.discriminators, real, fake.detach(), draft.label)
+            total = self.objective.discriminator_total(terms)
+            return terms | losses.margins(real_out, fake_out), total
+
+    def _generator_terms(self, draft: Draft) -> tuple[dict[str, Tensor], Tensor]:
+        real_out = fake_out = None
+        if self.adversarial:
+            with self.watch("discriminators"), self.fabric.autocast():
+                # Not through DistributedDataParallel, which would wait for gradients of the frozen discriminators.
+                real_out, fake_out = self._plain_discriminators.compare(*draft.heard, draft.label)
+        with self.watch("losses"):
+            terms = self.objective.generator(draft.real, draft.fake, draft.spectrum, real_out, fake_out)
+            if "diversity" in self.objective.weights:
+                generator, x, label = self.generator, draft.x, draft.label
+                terms["diversity"] = self.task.diversity(self.objective, generator, x, draft.fake, label)
+            return terms, self.objective.total(terms)
+
+    def _check_loss(self, player: str, terms: dict[str, Tensor], total: Tensor) -> None:
         if not bool(torch.isfinite(total)):
             bad = [f"train/{player}/{name}" for name, term in terms.items() if not bool(torch.isfinite(term))]
             self._diverged(f"the loss {', '.join(bad)} is not finite")
-        module.zero_grad(set_to_none=True)
-        self.fabric.backward(total)
+
+    def _update(self, player: str, module: Any, optimizers: list) -> None:
         norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.config.clip_norm, foreach=True)
         if not bool(torch.isfinite(norm)):
             self._diverged(f"the gradient of train/{player} is not finite")
@@ -226,23 +281,47 @@ class Trainer:
         now = time.monotonic()
         speed = (self.step - self._clock_step) / max(now - self._clock, 1e-9)
         self._clock, self._clock_step = now, self.step
-        seconds = speed * self.recipe.data.batch_size * self.recipe.data.segment_length / self.features.sample_rate
+        seconds = (
+            speed * self.recipe.data.global_batch_size * self.recipe.data.segment_length / self.features.sample_rate
+        )
         values = {name: float(term) for name, term in self.logs.items()}
         values |= {"train/learning_rate": self.optimizers_g[0].param_groups[0]["lr"]}
-        self.tracker.log(self.step, values | {"train/steps_per_second": speed})
+        if self.tracker:
+            self.tracker.log(self.step, values | {"train/steps_per_second": speed})
+            for sentence in self.advice.look(values):
+                print(f"Step {self.step}: {sentence}", file=sys.stderr)
         return f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second)"
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """The task's validation of the averaged weights; logs and returns its metrics."""
-        count = self.config.num_samples
-        scores = self.task.validate(self.ema, self.valid, self.tracker, self.step, count)
-        means = {f"valid/{name}": score for name, score in scores.items()}
-        self.tracker.log(self.step, means)
+        """The task's validation of the averaged weights, by the first process; logs and returns its metrics."""
+        means: dict[str, float] = {}
+        if self.tracker:
+            scores = self.task.validate(self.ema, self.valid, self.tracker, self.step, self.config.num_samples)
+            means = {f"valid/{name}": score for name, score in scores.items()}
+            self.tracker.log(self.step, means)
+        if self.selection:
+            self._select(means)
+        self.fabric.barrier()
         return means
+
+    def _select(self, means: dict[str, float]) -> None:
+        """Keep this model if it is one of the best; every process knows the score."""
+        metric = self.selection.config.metric
+        if self.tracker and f"valid/{metric}" not in means:
+            known = ", ".join(name.removeprefix("valid/") for name in means)
+            raise UserError(f"selection.metric '{metric}' is not measured here; there are: {known}.")
+        score = self.fabric.broadcast(means.get(f"valid/{metric}"), src=0)
+        folder = self.selection.add(self.step, score)
+        if folder and self.tracker:
+            checkpoint.save_generator(folder, self.ema, self._contents())
+        self.save()  # a resumed run knows the scores
 
     def save(self) -> None:
         """Write the checkpoint: ``trainer.pt`` for resuming, ``config.json`` and ``generator.safetensors`` to play."""
+        self._saved_step = self.step
+        if self.rank > 0:
+            return
         state = {
             "step": self.step,
             "logs": self.logs,
@@ -253,16 +332,19 @@ class Trainer:
         if self.discriminators is not None:
             state["discriminators"] = self.discriminators.state_dict()
             state["optimizers_d"] = [optimizer.state_dict() for optimizer in self.optimizers_d]
-        contents = checkpoint.CheckpointConfig.of_today(
+        if self.selection:
+            state["scores"] = self.selection.scores
+        checkpoint.save_generator(self.folder, self.ema, self._contents())
+        checkpoint.save_trainer(self.folder, state)  # last: a folder with it is complete
+
+    def _contents(self) -> checkpoint.CheckpointConfig:
+        return checkpoint.CheckpointConfig.of_today(
             step=self.step,
             name=self.recipe.name,
             task=self.recipe.task,
             generator=self.recipe.generator,
             recipe=self.recipe.model_dump(mode="json", exclude_none=True),
         )
-        checkpoint.save_generator(self.folder, self.ema, contents)
-        checkpoint.save_trainer(self.folder, state)  # last: a folder with it is complete
-        self._saved_step = self.step
 
     def _load(self, state: dict[str, Any]) -> None:
         parts = {"generator": self.generator, "ema": self.ema}
@@ -276,6 +358,8 @@ class Trainer:
                     load_optimizer(optimizer, saved)
             self.step = self._saved_step = int(state["step"])
             self.logs = state.get("logs", {})
+            if self.selection:
+                self.selection.scores = dict(state.get("scores", {}))
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{self.folder / checkpoint.TRAINER} does not fit the recipe: {reason}") from None

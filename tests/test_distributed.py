@@ -1,0 +1,157 @@
+"""Training in several real processes: torchrun, gloo, sockets on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from tests.test_trainer import assert_same_run
+from wavegan import checkpoint
+from wavegan.runs import resume_run, start_run
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def torchrun(processes: int, *arguments: object, options: tuple[str, ...] = (), port: int | None = None):  # noqa: ANN201
+    """`wavegan train ARGUMENTS` in several processes, started."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes, *options]
+    # torchrun takes --run for an abbreviation of one of its own options: -o is the same.
+    command += ["--master-port", port or free_port(), "-m", "wavegan", "train", *arguments]
+    return subprocess.Popen(
+        [str(part) for part in command], env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=240)
+    return process.returncode, output
+
+
+def difference(one: Path, other: Path) -> float:
+    """The largest difference of weights, and of what the optimizers remember of the gradients."""
+    first, second = checkpoint.load_trainer(one), checkpoint.load_trainer(other)
+    assert first["step"] == second["step"]
+    pairs = [
+        (tensor, second[part][name])
+        for part in ("generator", "ema", "discriminators")
+        for name, tensor in first[part].items()
+    ]
+    for part in ("optimizers_g", "optimizers_d"):
+        for a, b in zip(first[part], second[part], strict=True):
+            pairs += [(a["state"][i]["exp_avg"], b["state"][i]["exp_avg"]) for i in a["state"]]
+    return max(float((a - b).abs().max()) for a, b in pairs)
+
+
+# Without losses that jump where a phase wraps or a pair ties: Adam makes a whole step of a gradient's rounding error.
+SMOOTH = ["objective.weights={mel: 1, complex_stft: 1}", "objective.adversarial=least_squares"]
+STEPS = ["trainer.max_steps=20", "trainer.critic_steps=0", "trainer.learning_rate=1e-4", "data.global_batch_size=8"]
+STEPS += SMOOTH
+
+
+def test_two_and_four_processes_and_accumulation_train_as_one_does(recipe_file, tmp_path):
+    start_run(recipe_file, STEPS, tmp_path / "one").train()
+    start_run(recipe_file, [*STEPS, "trainer.accumulate=4"], tmp_path / "passes").train()
+    for count in (2, 4):
+        status, output = finish(torchrun(count, recipe_file, *STEPS, "-o", tmp_path / str(count)))
+        assert status == 0, output
+        assert output.count("Trained 20 steps") == 1
+    for name in ("passes", "2", "4"):
+        assert difference(tmp_path / "one", tmp_path / name) < 1e-5, name
+    ours, theirs = ((tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("one", "2"))
+    assert len(ours) == len(theirs)
+
+
+def test_sigterm_of_two_processes_saves_and_resumes_exactly(recipe_file, tmp_path):
+    steps = ["trainer.max_steps=60", "trainer.log_interval=1"]
+    status, output = finish(torchrun(2, recipe_file, *steps, "-o", tmp_path / "whole"))
+    assert status == 0, output
+    process = torchrun(2, recipe_file, *steps, "-o", tmp_path / "parts")
+    wait_for_step(tmp_path / "parts", 5)
+    process.send_signal(signal.SIGTERM)
+    finish(process)
+    assert 5 <= checkpoint.load_trainer(tmp_path / "parts")["step"] < 60
+    status, output = finish(torchrun(2, "--resume", tmp_path / "parts"))
+    assert status == 0, output
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        path = folder / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        if lines and lines[-1].endswith("}") and json.loads(lines[-1])["step"] >= step:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"step {step} was not reached")
+
+
+def workers(process: subprocess.Popen) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout
+    return [int(pid) for pid in found.split()]
+
+
+LONG = ["trainer.max_steps=400", "trainer.checkpoint_interval=5", "trainer.log_interval=1", "trainer.num_samples=0"]
+
+
+def test_a_killed_process_ends_the_job_and_another_number_goes_on(recipe_file, tmp_path):
+    process = torchrun(2, recipe_file, *LONG, "-o", tmp_path / "run")
+    wait_for_step(tmp_path / "run", 12)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    status, output = finish(process)
+    assert status != 0 and re.search("another process of this training has gone|Signal 9", output), output
+    step = checkpoint.load_trainer(tmp_path / "run")["step"]
+    assert 10 <= step < 400 and step % 5 == 0
+    trainer = resume_run(tmp_path / "run", ["trainer.max_steps=401"])  # alone
+    assert trainer.step == step
+    trainer.train_step()
+
+
+def test_elastic_restart_goes_on_from_the_checkpoint(recipe_file, tmp_path):
+    process = torchrun(2, recipe_file, *LONG, "-o", tmp_path / "run", options=("--max-restarts", "1"))
+    wait_for_step(tmp_path / "run", 12)
+    os.kill(workers(process)[0], signal.SIGKILL)
+    status, output = finish(process)
+    assert status == 0 and "Trained 400 steps" in output, output
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps) and set(range(1, 401)) <= set(steps)
+
+
+def test_refusals(recipe_file, tmp_path):
+    status, output = finish(torchrun(2, recipe_file, "data.global_batch_size=3", "-o", tmp_path / "run"))
+    assert status != 0 and "data.global_batch_size 3 can't be shared by 2 processes" in output
+    assert output.count("Traceback") == 1 and "ChildFailedError" in output  # torchrun's own
+
+
+def test_a_port_in_use_is_one_sentence(recipe_file, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1]), "WORLD_SIZE": "2"}
+        ranks = {"RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+        command = [sys.executable, "-m", "wavegan", "train", str(recipe_file), "--run", str(tmp_path / "run")]
+        done = subprocess.run(command, env=ENVIRONMENT | place | ranks, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "--master-port" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "trainer.pt").exists()
+
+
+def test_draws_of_parts_differ_and_data_does_not_depend_on_their_number(recipe_file, tmp_path):
+    trainer = start_run(recipe_file, ["data.global_batch_size=8"], tmp_path / "run")
+    whole = trainer.segments.batch(3).waveform
+    parts = [trainer.segments.batch(3, part, 4).waveform for part in range(4)]
+    assert torch.equal(whole, torch.cat(parts))

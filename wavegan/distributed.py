@@ -1,0 +1,69 @@
+"""Many processes as one training, started by torchrun or SLURM. The only Fabric import.
+
+The recipe states the global batch; each process takes its share, gradients are averaged (DistributedDataParallel), and
+every process makes the same update. Nothing is scattered or broadcast but that: batches are drawn from (seed, step,
+place), so each process draws its own part of what one process would have drawn.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import SLURMEnvironment
+from lightning_fabric.strategies import DDPStrategy
+
+from wavegan.errors import UserError
+
+
+def connect(accelerator: str, precision: Literal["32-true", "bf16-mixed"]) -> Fabric:
+    """This process among those that torchrun or SLURM started with it; alone without either.
+
+    Raises:
+        UserError: the accelerator isn't there, or the processes don't find each other.
+    """
+    processes, nodes = launched()
+    try:
+        if processes == 1:
+            return Fabric(accelerator=accelerator, devices=1, precision=precision)
+        # Buffers are windows and filterbanks, the same everywhere: copying them would only cost, and would change
+        # what a backward pass still needs.
+        strategy = DDPStrategy(broadcast_buffers=False)
+        fabric = Fabric(
+            accelerator=accelerator, precision=precision, strategy=strategy, devices=processes // nodes, num_nodes=nodes
+        )
+        fabric.launch()
+    except torch.distributed.DistNetworkError as error:
+        raise UserError(
+            f"The processes of this training don't find each other: {str(error).splitlines()[0]} If the port is in "
+            "use, give torchrun another --master-port."
+        ) from None
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"trainer.accelerator '{accelerator}' can't be used here: {error}") from None
+    if fabric.world_size != processes:
+        raise UserError(f"{processes} processes were started, but {fabric.world_size} train together.")
+    return fabric
+
+
+def launched() -> tuple[int, int]:
+    """How many processes were started together, and on how many machines."""
+    environment = os.environ
+    if "WORLD_SIZE" in environment:
+        processes = int(environment["WORLD_SIZE"])
+        return processes, max(processes // int(environment.get("LOCAL_WORLD_SIZE", processes)), 1)
+    if SLURMEnvironment.detect() and int(environment.get("SLURM_NTASKS", 1)) > 1:
+        return int(environment["SLURM_NTASKS"]), int(environment.get("SLURM_NNODES", 1))
+    return 1, 1
+
+
+def restarted() -> bool:
+    """Whether torchrun starts this process again, after one of them was lost."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
+def lost_peer(error: RuntimeError) -> bool:
+    """Whether an error of a collective says that another process has gone."""
+    signs = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe", "store")
+    return isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in signs)
