@@ -14,11 +14,16 @@ from wavegan.layers import LabelEmbeddings
 
 
 class Projection(nn.Module):
-    """Inner product of each label's embedding with the features: what is added to the logits."""
+    """Inner product of the labels' embeddings with the features: what is added to the logits.
+
+    Where there are several labels, their own embeddings are summed, and products of further ones added: a sum alone
+    can't say that this speaker has another way with this word than the others.
+    """
 
     def __init__(self, label_sizes: Sequence[int], channels: int):
         super().__init__()
         self.embeddings = LabelEmbeddings(label_sizes, channels)
+        self.factors = LabelEmbeddings(label_sizes if len(label_sizes) > 1 else (), channels)
 
     def forward(self, features: Tensor, label: Tensor | None) -> Tensor | float:
         """features (B, C, ...) and label (B, V) -> (B, 1); 0 without labels."""
@@ -26,4 +31,7 @@ class Projection(nn.Module):
         if not embedded:
             return 0.0
         pooled = features.flatten(2).mean(2) if features.dim() > 2 else features
-        return (pooled * torch.stack(embedded).sum(0)).sum(1, keepdim=True)
+        direction = torch.stack(embedded).sum(0)
+        if factors := self.factors(label):
+            direction = direction + torch.stack(factors).prod(0)
+        return (pooled * direction).sum(1, keepdim=True)
