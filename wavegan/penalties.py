@@ -34,6 +34,30 @@ class GradientPenalty(Config):
         return torch.stack(terms).mean()
 
 
+class ExactPenalty(Config):
+    """R1 + R2 as ``FiniteDifferencePenalty`` estimates them, by double backward: exact, and quick on a GPU.
+
+    Of the mean logit of a clip; in the same units, so that a weight means the same in both.
+    """
+
+    name: Literal["exact"] = "exact"
+    weight: float = Field(0.15, ge=0)
+    interval: int = Field(4, ge=1)
+
+    def __call__(self, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None) -> Tensor:
+        waveform = torch.cat([real, fake])
+        labels = None if label is None else torch.cat([label, label])
+        terms = []
+        for member in discriminators.members:
+            with torch.no_grad():
+                x = member.analyse(waveform)
+            x.requires_grad_(True)
+            logits = member.judge(x, labels).logits
+            (gradient,) = torch.autograd.grad(logits.mean(1).sum(), x, create_graph=True)
+            terms.append(2 * (x.detach().std() * gradient).flatten(1).square().sum(1).mean())
+        return torch.stack(terms).mean()
+
+
 class FiniteDifferencePenalty(Config):
     """R1 + R2, the squared gradient norm at real and fake inputs (Mescheder 2018, arXiv 1801.04406; R3GAN, 2501.05441).
 
@@ -63,4 +87,4 @@ class FiniteDifferencePenalty(Config):
         return torch.stack(terms).mean()
 
 
-PenaltyConfig = Annotated[GradientPenalty | FiniteDifferencePenalty, Field(discriminator="name")]
+PenaltyConfig = Annotated[GradientPenalty | ExactPenalty | FiniteDifferencePenalty, Field(discriminator="name")]

@@ -90,6 +90,9 @@ class Trainer:
         c = self.config
         trained = [p for p in module.parameters() if p.requires_grad]
         optimizers = build_optimizers(trained, rate, c.betas, c.weight_decay, muon_rate)
+        if c.compile:
+            for name in {"generate", "compare"} & set(dir(module)):  # what the training step calls
+                setattr(module, name, torch.compile(getattr(module, name)))
         module, *optimizers = self.fabric.setup(module, *optimizers)
         return module, optimizers
 
@@ -123,6 +126,8 @@ class Trainer:
     def _loop(self, bar: Bar) -> int:
         c = self.config
         self._clock, self._clock_step, first = time.monotonic(), self.step, self.step
+        if self.step and self._validation_due() and not self.fabric.broadcast(self.tracker and self.tracker.validated):
+            self.validate()  # the run was killed between the checkpoint and its validation
         exhausted = self.selection is not None and self.selection.exhausted()
         while self.step < c.max_steps and not exhausted and not self._stopping():
             self._set_learning_rate()
@@ -135,7 +140,7 @@ class Trainer:
                 bar.update(self.step, self._log())
             if self.step % c.checkpoint_interval == 0 or last:
                 self.save()  # before the validation: nothing is lost if that fails
-            if self.step % c.valid_interval == 0 or last:
+            if self._validation_due():
                 self.validate()
                 exhausted = self.selection is not None and self.selection.exhausted()
         if exhausted and self.step < c.max_steps and self.rank == 0:
@@ -144,6 +149,9 @@ class Trainer:
         if self._saved_step != self.step:
             self.save()
         return 128 + self._stop_signal if self._stop_signal else 0
+
+    def _validation_due(self) -> bool:
+        return self.step % self.config.valid_interval == 0 or self.step == self.config.max_steps
 
     def _stopping(self) -> bool:
         """Whether a signal came; all processes stop after the same step."""

@@ -1,0 +1,236 @@
+"""Runs begun from others, tried dry, kept by score, resumed from a damaged file."""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from torch import nn
+
+from tests.test_trainer import assert_same_run, stop_after, weights
+from wavegan import UserError, checkpoint
+from wavegan.advice import Advice, Stopwatch
+from wavegan.penalties import ExactPenalty, FiniteDifferencePenalty
+from wavegan.runs import dry_run, resume_run, start_run
+from wavegan.selection import Selection, SelectionConfig
+from wavegan.warm_start import load_folded
+
+SHORT = ["trainer.max_steps=4", "trainer.num_samples=0"]
+
+
+def test_fine_tuning_begins_with_the_weights_and_a_fresh_schedule(recipe_file, tmp_path):
+    start_run(recipe_file, SHORT, tmp_path / "first").train()
+    trainer = start_run(
+        recipe_file, [*SHORT, "trainer.warmup_steps=7"], tmp_path / "tuned", finetune=tmp_path / "first"
+    )
+    begun = trainer.generator.state_dict()
+    assert all(torch.equal(tensor, begun[name]) for name, tensor in weights(tmp_path / "first").items())
+    c = trainer.config
+    assert trainer.step == 0 and (c.learning_rate, c.warmup_steps) == (pytest.approx(2e-3 / 5), 7)
+    assert trainer.train() == 0
+
+
+def test_fine_tuning_unfolds_weight_norm(recipe_file, tmp_path):
+    generator = "{name: hifigan, upsample_rates: [8, 4], upsample_kernel_sizes: [16, 8], upsample_initial_channel: 8}"
+    options = [*SHORT, f"generator={generator}", "objective.weights={mel: 1}"]
+    start_run(recipe_file, options, tmp_path / "first").train()
+    trainer = start_run(recipe_file, options, tmp_path / "tuned", finetune=tmp_path / "first")
+    x = torch.randn(1, 20, 8)
+    expected = checkpoint.load_generator(tmp_path / "first")[0](x)
+    assert torch.allclose(trainer.generator.module(x), expected, atol=1e-6)
+    with pytest.raises(UserError, match="do not fit"):
+        load_folded(trainer.generator.module, {**weights(tmp_path / "first"), "more": torch.ones(1)}, Path("x"))
+
+
+def test_fine_tuning_of_another_model_is_refused(recipe_file, tmp_path):
+    start_run(recipe_file, SHORT, tmp_path / "first").train()
+    for change, message in (
+        ("task.features={sample_rate: 16000, n_fft: 128, hop_length: 32, n_mels: 24}", "n_mels: recipe 24, there 20"),
+        ("generator.dim=8", "another generator than the recipe"),
+    ):
+        with pytest.raises(UserError, match=message):
+            start_run(recipe_file, [*SHORT, change], tmp_path / "tuned", finetune=tmp_path / "first")
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_a_frozen_generator_waits_for_the_discriminators(recipe_file, tmp_path):
+    options = ["trainer.frozen_steps=3", "trainer.adversarial_start=0", "trainer.critic_steps=0"]
+    trainer = start_run(recipe_file, options, tmp_path / "run")
+    moved = []
+    for trainer.step in range(5):
+        parts = [*trainer.generator.parameters()], [*trainer.discriminators.parameters()]
+        before = [[p.detach().clone() for p in part] for part in parts]
+        trainer.train_step()
+        pairs = [list(zip(*pair, strict=True)) for pair in zip(before, parts, strict=True)]
+        moved.append([any(not torch.equal(a, b) for a, b in pair) for pair in pairs])
+    assert moved == [[step >= 3, True] for step in range(5)]
+
+
+def test_dry_run_says_what_it_costs_and_leaves_nothing(recipe_file, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    said = dry_run(recipe_file, ["trainer.max_steps=1000"])
+    assert sorted(tmp_path.rglob("*")) == before
+    for line in (
+        "generator: ",
+        "reconstruction only: 500 steps at",
+        "both players: 500 steps at",
+        "memory: ",
+        "time: ",
+    ):
+        assert line in said
+    with pytest.raises(UserError, match="No such manifest"):
+        dry_run(recipe_file, ["data.train=nowhere.jsonl"])
+
+
+def test_selection_keeps_the_best_and_loses_patience(tmp_path):
+    selection = Selection(SelectionConfig(metric="mel_l1", keep=2, patience=2), tmp_path)
+    for step, score in ((1, 3.0), (2, 1.0), (3, 2.0)):
+        folder = selection.add(step, score)
+        assert folder is not None
+        folder.mkdir(parents=True)
+    assert sorted(p.name for p in (tmp_path / "best").iterdir()) == ["step-00000002", "step-00000003"]
+    assert selection.add(4, math.nan) is None and not selection.exhausted()
+    assert selection.add(5, 2.5) is None and selection.exhausted()
+    assert Selection(SelectionConfig(metric="pesq"), tmp_path, {1: 2.0, 2: 3.0}).best() == [2, 1]
+
+
+def test_a_run_keeps_its_best_stops_early_and_resumes_with_its_scores(recipe_file, tmp_path):
+    options = ["trainer.valid_interval=1", "selection={metric: mel_l1, keep: 1, patience: 2}", "trainer.max_steps=8"]
+    scores = iter([3.0, 1.0, 2.0, 1.5, 9.0])
+    trainer = start_run(recipe_file, options, tmp_path / "run")
+    with mock.patch.object(trainer.task, "validate", lambda *_: {"mel_l1": next(scores)}):
+        assert trainer.train() == 0
+    assert trainer.step == 4 and checkpoint.load_trainer(tmp_path / "run")["scores"] == {1: 3.0, 2: 1.0, 3: 2.0, 4: 1.5}
+    generator, contents = checkpoint.load_generator(tmp_path / "run" / "best" / "step-00000002")
+    assert contents.step == 2
+    again = resume_run(tmp_path / "run")
+    assert again.train() == 0 and again.step == 4
+    with pytest.raises(UserError, match="selection.metric 'loudness' is not measured here; there are: mel_l1"):
+        start_run(recipe_file, [*options, "selection.metric=loudness"], tmp_path / "other").train()
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(recipe_file, tmp_path, capsys):
+    start_run(recipe_file, ["trainer.checkpoint_interval=3"], tmp_path / "whole").train()
+    start_run(recipe_file, ["trainer.checkpoint_interval=3"], tmp_path / "run").train()
+    path = tmp_path / "run" / "trainer.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    trainer = resume_run(tmp_path / "run")
+    said = capsys.readouterr().err
+    assert trainer.step == 6 and "damaged or cut short" in said and "Going on from the one before, step 6" in said
+    trainer.train()
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(recipe_file, tmp_path):
+    trainer = start_run(recipe_file, SHORT, tmp_path / "run")
+    trainer.train()
+    before = (tmp_path / "run" / "trainer.pt").read_bytes()
+    with mock.patch.object(Path, "write_bytes", side_effect=OSError(28, "No space left on device")):
+        with pytest.raises(UserError, match="No space left on device. What was there before is untouched"):
+            trainer.save()
+    assert (tmp_path / "run" / "trainer.pt").read_bytes() == before
+    assert not list((tmp_path / "run").glob(".*partial"))
+
+
+def test_sigkill_loses_only_what_came_after_the_last_checkpoint(recipe_file, tmp_path):
+    steps = ["trainer.max_steps=60", "trainer.checkpoint_interval=4", "trainer.log_interval=1"]
+    start_run(recipe_file, steps, tmp_path / "whole").train()
+    kill_at_random(recipe_file, steps, tmp_path / "run", kills=3, seed=0)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def kill_at_random(recipe: Path, steps: list[str], run: Path, kills: int, seed: int) -> None:
+    """Train in processes that are killed at random moments, and go on each time, to the end."""
+    moments, begin = random.Random(seed), [sys.executable, "-m", "wavegan", "train"]
+    for kill in range(kills + 1):
+        command = [*begin, "--resume", str(run)] if checkpoint.has_trainer(run) else [*begin, str(recipe), *steps]
+        command += [] if "--resume" in command else ["-o", str(run)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if kill < kills:
+            written = _size(run)
+            while process.poll() is None and _size(run) == written:
+                time.sleep(0.01)  # until it trains
+            time.sleep(moments.uniform(0, 1.0))
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        else:
+            _, said = process.communicate(timeout=300)
+            assert process.returncode == 0, said.decode()
+
+
+def _size(run: Path) -> int:
+    path = run / "metrics.jsonl"
+    return path.stat().st_size if path.exists() else 0
+
+
+def test_advice_speaks_when_one_side_wins_or_features_drift():
+    advice = Advice()
+    said = [s for _ in range(30) for s in advice.look({"train/d/accuracy": 1.0, "train/g/feature_matching": 0.1})]
+    assert 1 <= len(said) <= 3 and all("discriminators tell 100% of the pairs apart" in s for s in said)
+    advice = Advice()
+    assert not [s for _ in range(30) for s in advice.look({"train/d/accuracy": 0.7, "train/g/feature_matching": 0.1})]
+    risen = [s for _ in range(30) for s in advice.look({"train/d/accuracy": 0.7, "train/g/feature_matching": 0.3})]
+    assert risen and "Feature matching has risen" in risen[0]
+    advice = Advice()
+    assert "they guess" in [s for _ in range(30) for s in advice.look({"train/d/accuracy": 0.5})][0]
+
+
+def test_the_stopwatch_names_the_bound():
+    watch = Stopwatch(torch.device("cpu"))
+    with watch("data"):
+        time.sleep(0.02)
+    with watch("generator"):
+        pass
+    assert "data 100%" in watch.report() and not watch.running
+
+
+class Linear(nn.Module):
+    """D(x) = w x: its gradient is w everywhere."""
+
+    def __init__(self, w: torch.Tensor):
+        super().__init__()
+        self.w = nn.Parameter(w)
+
+    def analyse(self, waveform):
+        return waveform.flatten(1)
+
+    def judge(self, x, label=None):
+        from wavegan.discriminators import DiscriminatorOutput
+
+        return DiscriminatorOutput((x @ self.w)[:, None], [])
+
+
+def test_exact_and_estimated_penalties_of_a_linear_discriminator_are_its_squared_weights():
+    torch.manual_seed(0)
+    real, fake = torch.randn(500, 1, 3), torch.randn(500, 1, 3)
+    ensemble = nn.Module()
+    ensemble.members = nn.ModuleList([Linear(torch.tensor([1.0, 2.0, 2.0]))])
+    expected = 2 * 9 * torch.cat([real, fake]).var().item()  # |w|^2 in units of the input's deviation, R1 + R2
+    assert ExactPenalty()(ensemble, real, fake, None).item() == pytest.approx(expected, rel=1e-4)
+    assert FiniteDifferencePenalty()(ensemble, real, fake, None).item() == pytest.approx(expected, rel=0.15)
+    value = ExactPenalty()(ensemble, real, fake, None)
+    value.backward()
+    assert ensemble.members[0].w.grad.abs().sum() > 0
+
+
+def test_stopping_in_the_frozen_phase_resumes_exactly(recipe_file, tmp_path):
+    options = [
+        "trainer.frozen_steps=4",
+        "trainer.adversarial_start=0",
+        "trainer.accumulate=2",
+        "trainer.log_interval=1",
+    ]
+    start_run(recipe_file, options, tmp_path / "whole").train()
+    trainer = start_run(recipe_file, options, tmp_path / "parts")
+    stop_after(trainer, 2)
+    trainer.train()
+    resume_run(tmp_path / "parts").train()
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
