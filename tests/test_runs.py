@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
-import signal
 import subprocess
 import sys
 import time
@@ -23,6 +21,7 @@ from wavegan.runs import dry_run, resume_run, start_run
 from wavegan.selection import Selection, SelectionConfig
 from wavegan.warm_start import load_folded
 
+ROOT = Path(__file__).parent.parent
 SHORT = ["trainer.max_steps=4", "trainer.num_samples=0"]
 
 
@@ -140,35 +139,22 @@ def test_a_full_disk_leaves_the_old_checkpoint(recipe_file, tmp_path):
     assert not list((tmp_path / "run").glob(".*partial"))
 
 
-def test_sigkill_loses_only_what_came_after_the_last_checkpoint(recipe_file, tmp_path):
+@pytest.mark.parametrize(("processes", "kills"), [(1, 3), (2, 1)])
+def test_killed_at_random_moments_nothing_is_lost(recipe_file, tmp_path, processes, kills):
     steps = ["trainer.max_steps=60", "trainer.checkpoint_interval=4", "trainer.log_interval=1"]
-    start_run(recipe_file, steps, tmp_path / "whole").train()
-    kill_at_random(recipe_file, steps, tmp_path / "run", kills=3, seed=0)
-    assert_same_run(tmp_path / "whole", tmp_path / "run")
-
-
-def kill_at_random(recipe: Path, steps: list[str], run: Path, kills: int, seed: int) -> None:
-    """Train in processes that are killed at random moments, and go on each time, to the end."""
-    moments, begin = random.Random(seed), [sys.executable, "-m", "wavegan", "train"]
-    for kill in range(kills + 1):
-        command = [*begin, "--resume", str(run)] if checkpoint.has_trainer(run) else [*begin, str(recipe), *steps]
-        command += [] if "--resume" in command else ["-o", str(run)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        if kill < kills:
-            written = _size(run)
-            while process.poll() is None and _size(run) == written:
-                time.sleep(0.01)  # until it trains
-            time.sleep(moments.uniform(0, 1.0))
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-        else:
-            _, said = process.communicate(timeout=300)
-            assert process.returncode == 0, said.decode()
-
-
-def _size(run: Path) -> int:
-    path = run / "metrics.jsonl"
-    return path.stat().st_size if path.exists() else 0
+    command = [
+        sys.executable,
+        "recipes/soak.py",
+        str(recipe_file),
+        *steps,
+        "--kills",
+        "3",
+        "-o",
+        str(tmp_path / "soak"),
+    ]
+    done = subprocess.run([*command, "--processes", str(processes)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr + (tmp_path / "soak" / "log").read_text()[-2000:]
+    assert "the same weights and curves, bit for bit" in done.stdout
 
 
 def test_advice_speaks_when_one_side_wins_or_features_drift():

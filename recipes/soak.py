@@ -1,0 +1,132 @@
+"""Resume equals never having stopped: a training that is killed again and again, beside one that isn't.
+
+    python recipes/soak.py RECIPE.yaml [key=value ...] [--kills 50] [--processes 1] [--output runs/soak]
+
+Trains the recipe once to its end. Then again in processes that get SIGKILL, or every third time SIGTERM, at random
+moments, and go on by `--resume` each time. At the end weights, optimizers, averages and curves must be the same, bit
+for bit. Take a recipe of a few minutes, with a small trainer.checkpoint_interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from wavegan import checkpoint
+from wavegan.errors import UserError, reported
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", nargs="+", help="recipe and overrides")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--processes", type=int, default=1, help="of each training, by torchrun")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--output", "-o", type=Path, default=Path("runs/soak"))
+    options = parser.parse_args()
+    whole, killed = options.output / "whole", options.output / "killed"
+    for folder in (whole, killed):
+        shutil.rmtree(folder, ignore_errors=True)
+    options.output.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    end = run(options, whole, None)
+    if end:
+        raise UserError(f"The training itself ends with status {end}; see {options.output / 'log'}.")
+    longest = max((time.monotonic() - start) / 3, 1.0)
+    moments, survived, lost = random.Random(options.seed), 0, []
+    while survived < options.kills:
+        before = last_step(killed)
+        status = run(
+            options, killed, (moments.uniform(0, longest), [signal.SIGKILL, signal.SIGTERM][survived % 3 == 2])
+        )
+        survived += 1
+        lost.append(max(last_step(killed) - saved_step(killed), 0))
+        print(f"kill {survived}: at step {last_step(killed)}, {lost[-1]} steps to repeat", flush=True)
+        if status == 0 or last_step(killed) == before == last_step(whole):  # finished before it was hit: once more
+            shutil.rmtree(killed)
+    if end := run(options, killed, None):
+        raise UserError(f"Going on after {survived} kills ends with status {end}; see {options.output / 'log'}.")
+    if differences := compare(whole, killed):
+        raise UserError(f"After {survived} kills the runs differ: {', '.join(differences[:5])}.")
+    print(f"{survived} kills, at most {max(lost)} steps to repeat: the same weights and curves, bit for bit.")
+
+
+def run(options: argparse.Namespace, folder: Path, shot: tuple[float, signal.Signals] | None) -> int:
+    """Begin or go on; ``shot``: after how many seconds of training which signal."""
+    command = [sys.executable, "-m"]
+    if options.processes > 1:
+        command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(options.processes), "-m"]
+    command += ["wavegan", "train"]
+    if checkpoint.has_trainer(folder):
+        command += ["--resume", str(folder)]
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        command += [*options.recipe, "-o", str(folder)]
+    with (options.output / "log").open("a") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        if shot:
+            written = metrics_size(folder)
+            while process.poll() is None and metrics_size(folder) == written:
+                time.sleep(0.01)  # until it trains
+            time.sleep(shot[0])
+            target = process.pid
+            if options.processes > 1 and shot[1] == signal.SIGKILL:  # one of them; torchrun ends the others
+                children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+                target = int((children.stdout.split() or [process.pid])[-1])
+            if process.poll() is None:
+                subprocess.run(["kill", f"-{int(shot[1])}", str(target)])
+        return process.wait()
+
+
+def metrics_size(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return path.stat().st_size if path.exists() else 0
+
+
+def curves(folder: Path) -> list[dict]:
+    """Lines of metrics.jsonl without the speed; one cut short by a kill is left out."""
+    lines = []
+    for line in (folder / "metrics.jsonl").read_text().splitlines() if metrics_size(folder) else []:
+        try:
+            lines.append({k: v for k, v in json.loads(line).items() if k != "train/steps_per_second"})
+        except ValueError:
+            continue
+    return lines
+
+
+def last_step(folder: Path) -> int:
+    return max((line["step"] for line in curves(folder)), default=0)
+
+
+def saved_step(folder: Path) -> int:
+    return checkpoint.load_trainer(folder)["step"] if checkpoint.has_trainer(folder) else 0
+
+
+def compare(one: Path, other: Path) -> list[str]:
+    """Names of what differs between two finished runs."""
+    differ = unequal("", *(checkpoint.load_trainer(folder) for folder in (one, other)))
+    return differ + (["metrics.jsonl"] if curves(one) != curves(other) else [])
+
+
+def unequal(name: str, a: object, b: object) -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return [found for key in a for found in unequal(f"{name}.{key}", a[key], b[key])]
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return [found for i, pair in enumerate(zip(a, b, strict=True)) for found in unequal(f"{name}.{i}", *pair)]
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return [] if torch.equal(a, b) else [name]
+    return [] if a == b else [name]
+
+
+if __name__ == "__main__":
+    with reported():
+        main()
