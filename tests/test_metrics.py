@@ -56,3 +56,10 @@ def test_dnsmos_prefers_speech_to_noise():
     """Real DNSMOS on synthetic sound: only the order means something here."""
     noise = 0.1 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0))
     assert 1 <= metrics.dnsmos(noise, RATE) < metrics.dnsmos(speech_like(2.0), RATE) <= 5
+
+
+def test_multi_resolution_stft_of_known_pairs():
+    """Nothing for the same; of half the amplitude, 1/2 of convergence and ln 2 of log-magnitude."""
+    noise = torch.randn(16000)
+    assert metrics.multi_resolution_stft(noise, noise) == 0
+    assert metrics.multi_resolution_stft(noise, noise / 2) == pytest.approx(0.5 + math.log(2), rel=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -9,13 +10,15 @@ import time
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tests.test_trainer import assert_same_run, stop_after, weights
-from wavegan import UserError, checkpoint
+from wavegan import UserError, audio, checkpoint, load_recipe, manifest
 from wavegan.advice import Advice, Stopwatch
+from wavegan.dsp import LogMel
 from wavegan.penalties import ExactPenalty, FiniteDifferencePenalty
 from wavegan.runs import dry_run, resume_run, start_run
 from wavegan.selection import Selection, SelectionConfig
@@ -220,3 +223,54 @@ def test_stopping_in_the_frozen_phase_resumes_exactly(recipe_file, tmp_path):
     trainer.train()
     resume_run(tmp_path / "parts").train()
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def with_mels(recipe_file: Path, shift: int = 0) -> list[str]:
+    """Manifests of the recipe with mels made by the recipe's contract, and the overrides that name them."""
+    recipe = load_recipe(recipe_file)
+    log_mel, options = LogMel(recipe.task.features), ["data.gain_db=[0, 0]"]
+    for part in ("train", "valid"):
+        path = getattr(recipe.data, part)
+        utterances = []
+        for utterance in manifest.read(path):
+            mel = log_mel(audio.read(utterance.path)[0][None])[0]
+            np.save(path.parent / f"{utterance.id}.npy", mel[:, shift:].numpy())
+            utterances.append(utterance.model_copy(update={"mel": path.parent / f"{utterance.id}.npy"}))
+        manifest.write(path.with_name(f"{part}-mels.jsonl"), utterances)
+        options.append(f"data.{part}={path.with_name(f'{part}-mels.jsonl')}")
+    return options
+
+
+def test_given_mels_are_those_that_would_have_been_made(recipe_file, tmp_path):
+    """Of the recordings' own mels, segments are the same as computed ones but at their edges."""
+    trainer = start_run(recipe_file, with_mels(recipe_file), tmp_path / "run")
+    batch = trainer.segments.batch(0)
+    computed = trainer.task.sample_input(batch.waveform)
+    assert batch.mel.shape == computed.shape
+    inner = slice(2, -2)  # beyond its ends, a segment is reflected where the mel has heard what follows
+    assert (batch.mel - computed)[..., inner].abs().max() < 1e-3
+    assert trainer.train() == 0
+
+
+def test_mels_that_are_not_aligned_are_all_reported(recipe_file, tmp_path):
+    options = with_mels(recipe_file, shift=3)
+    with pytest.raises(UserError, match="4 of 4 recordings can't be used") as caught:
+        start_run(recipe_file, options, tmp_path / "run")
+    assert str(caught.value).count("not aligned") == 4 and "clip-0.npy has" in str(caught.value)
+    with pytest.raises(UserError, match="data.gain_db must be"):
+        start_run(recipe_file, [*options, "data.gain_db=[-6, 0]"], tmp_path / "run")
+
+
+def test_validation_is_also_by_speaker(recipe_file, tmp_path):
+    start_run(recipe_file, SHORT, tmp_path / "run").train()
+    scores = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    own = [scores["valid/mel_l1/speaker-1"], scores["valid/mel_l1/speaker-2"]]
+    assert scores["valid/mel_l1"] == pytest.approx(sum(own) / 2, rel=1e-4)
+
+
+def test_wandb_offline_has_the_curves(recipe_file, tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="the extra 'wandb' isn't installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    start_run(recipe_file, [*SHORT, "trainer.wandb=test"], tmp_path / "run").train()
+    (log,) = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
+    assert b"train/g/mel" in log.read_bytes()

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from wavegan import audio
+from wavegan import audio, contract
 from wavegan.config import Config
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
@@ -19,10 +19,13 @@ from wavegan.manifest import Utterance
 
 
 class Batch(NamedTuple):
-    """``waveform`` (B, 1, T) float32; ``label`` (B, V) int64, one column a condition, or None."""
+    """``waveform`` (B, 1, T) float32; ``label`` (B, V) int64, one column a condition, or None; ``mel`` (B, M, F), where
+    the manifest gives mels.
+    """
 
     waveform: Tensor
     label: Tensor | None
+    mel: Tensor | None = None
 
 
 class DataConfig(Config):
@@ -51,9 +54,11 @@ class DataConfig(Config):
 class Segments:
     """A corpus in memory as 16-bit samples, and random segments of it. ``labels``: (N, V) int64, or None.
 
+    Where the manifest gives mels, segments begin on their frames.
+
     Raises:
         UserError: one report of all recordings that are missing, unreadable, silent, shorter than n_fft, or not what
-            their manifest says.
+            their manifest says, and of all mels that aren't those of their recording.
     """
 
     FADE_SECONDS = 0.01  # where a clip ends before its segment does, so that no click has to be learned
@@ -69,12 +74,21 @@ class Segments:
         self.config, self.seed, self.labels = config, seed, labels
         self.names = [utterance.id for utterance in utterances]
         self.fade_length = round(self.FADE_SECONDS * features.sample_rate)
-        self.waveforms, faults = [], []
+        self.speakers = [utterance.speaker for utterance in utterances]
+        self.waveforms, self.mels, faults = [], [], []
+        self.hop_length = features.hop_length
+        if any(utterance.mel for utterance in utterances) and config.gain_db != (0, 0):
+            raise UserError("data.gain_db must be [0, 0] where the manifest gives mels: they have the level they have.")
         for utterance in utterances:
             try:
                 self.waveforms.append(_load(utterance, features))
+                if utterance.mel:
+                    self.mels.append(_load_mel(utterance, features))
             except UserError as error:
                 faults.append(str(error))
+        if not faults and self.mels and len(self.mels) < len(utterances):
+            without = next(utterance.id for utterance in utterances if not utterance.mel)
+            faults.append(f"'{without}' has no mel, others have: give all utterances one, or none.")
         if faults:
             shown = "\n  ".join(faults[:20] + ([f"and {len(faults) - 20} more"] if len(faults) > 20 else []))
             raise UserError(f"{len(faults)} of {len(utterances)} recordings can't be used:\n  {shown}")
@@ -86,17 +100,25 @@ class Segments:
         """The batch of a step, or one of its equal parts: of a process, or of one of its accumulated passes."""
         size = self.config.global_batch_size // parts
         own = range(part * size, (part + 1) * size)
-        indices, segments = zip(*(self.segment(step, i) for i in own), strict=True)
-        return Batch(torch.stack(segments), None if self.labels is None else self.labels[list(indices)])
+        places, segments = zip(*(self.segment(step, i) for i in own), strict=True)
+        indices = [index for index, _ in places]
+        mels = torch.stack([self.mel(*place) for place in places]) if self.mels else None
+        return Batch(torch.stack(segments), None if self.labels is None else self.labels[indices], mels)
 
-    def segment(self, step: int, i: int) -> tuple[int, Tensor]:
-        """Segment i of a step, utterance index and (1, T): they depend on (seed, step, i) alone."""
+    def segment(self, step: int, i: int) -> tuple[tuple[int, int], Tensor]:
+        """Segment i of a step: (utterance, first sample) and samples (1, T); they depend on (seed, step, i) alone."""
         random = np.random.default_rng((self.seed, step, i))
         index = min(int(np.searchsorted(self.cumulative, random.random(), side="right")), len(self.waveforms) - 1)
         last = max(len(self.waveforms[index]) - self.config.segment_length, 0)
         start = int(random.integers(last + 1)) if self.config.crop == "random" else 0
+        start -= start % self.hop_length if self.mels else 0
         gain = 10 ** (random.uniform(*self.config.gain_db) / 20)
-        return index, (self.clip(index, start) * gain).clamp(-1, 1)
+        return (index, start), (self.clip(index, start) * gain).clamp(-1, 1)
+
+    def mel(self, index: int, start: int) -> Tensor:
+        """The frames (M, F) of a segment of an utterance; after its end, the last one again."""
+        frames = torch.arange(self.config.segment_length // self.hop_length) + start // self.hop_length
+        return self.mels[index][:, frames.clamp(max=self.mels[index].shape[1] - 1)]
 
     def clip(self, index: int, start: int = 0) -> Tensor:
         """One segment of an utterance, (1, T), zeros after its end."""
@@ -129,3 +151,19 @@ def _load(utterance: Utterance, features: LogMelConfig) -> Tensor:
     if not bool(samples.any()):
         raise UserError(f"{utterance.path} is silent. Leave it out.")
     return samples
+
+
+def _load_mel(utterance: Utterance, features: LogMelConfig) -> Tensor:
+    """The mel (M, F) that a manifest gives, checked against the contract and the length of its recording."""
+    mel, found = contract.load_mel(utterance.mel)
+    if found is not None:
+        contract.refuse_difference(features, found)
+    mel = contract.check_mel(mel, features, str(utterance.mel))[0]
+    frames = utterance.num_samples // features.hop_length
+    if mel.shape[1] not in (frames, frames + 1):
+        expected = utterance.num_samples / features.hop_length
+        raise UserError(
+            f"{utterance.mel} has {mel.shape[1]} frames, but {utterance.path} lasts {expected:.1f}: not aligned. "
+            "Make it by forced alignment (teacher forcing), with the recording's own durations."
+        )
+    return mel

@@ -14,7 +14,9 @@ from wavegan.files import write_atomically
 
 
 class Utterance(Config):
-    """One recording: one line of a manifest. A relative ``path`` is relative to the manifest's folder."""
+    """One recording: one line of a manifest. Relative paths are relative to the manifest's folder. ``mel``: a mel of
+    this recording that an acoustic model made (.npy or .npz), to fine-tune a vocoder on instead of the recording's own.
+    """
 
     id: str
     path: Path
@@ -23,6 +25,7 @@ class Utterance(Config):
     label: str | None = None
     speaker: str | None = None
     text: str | None = None
+    mel: Path | None = None
 
     @property
     def seconds(self) -> float:
@@ -51,7 +54,8 @@ def read(path: Path | str) -> list[Utterance]:
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {number}, is not JSON: {error.msg}.") from None
         utterance = config.parse(Utterance, record, f"{path}, line {number},")
-        utterances.append(utterance.model_copy(update={"path": path.parent / utterance.path}))
+        paths = {name: path.parent / found for name in ("path", "mel") if (found := getattr(utterance, name))}
+        utterances.append(utterance.model_copy(update=paths))
     if not utterances:
         raise UserError(f"{path} lists no utterances. Prepare the corpus again.")
     seen: set[str] = set()
@@ -68,10 +72,11 @@ def write(path: Path | str, utterances: Iterable[Utterance]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for utterance in utterances:
-        if utterance.path.is_relative_to(path.parent):
-            utterance = utterance.model_copy(update={"path": utterance.path.relative_to(path.parent)})
-        else:
-            utterance = utterance.model_copy(update={"path": utterance.path.absolute()})
+        for name in ("path", "mel"):
+            if own := getattr(utterance, name):
+                below = own.is_relative_to(path.parent)
+                place = own.relative_to(path.parent) if below else own.absolute()
+                utterance = utterance.model_copy(update={name: place})
         lines.append(json.dumps(utterance.model_dump(mode="json", exclude_none=True), ensure_ascii=False))
     write_atomically(path, "".join(line + "\n" for line in lines).encode())
 

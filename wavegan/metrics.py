@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wavegan import audio
-from wavegan.dsp import LogMel, LogMelConfig
+from wavegan.dsp import LogMel, LogMelConfig, stft
 from wavegan.errors import UserError
 
 PESQ_RATE = 16000
@@ -37,6 +37,19 @@ def mel_l1(real: Tensor, fake: Tensor, sample_rate: int) -> float:
     real, fake = align(real, fake)
     mel = _reference_mel(sample_rate)
     return float((mel(real[None]) - mel(fake[None])).abs().mean())
+
+
+def multi_resolution_stft(real: Tensor, fake: Tensor) -> float:
+    """Spectral convergence plus L1 distance of log-magnitudes (Yamamoto 2020, arXiv 1910.11480, equations 4 to 6), the
+    mean over windows of 512, 1024 and 2048 samples, hop a quarter of them.
+    """
+    real, fake = align(real, fake)
+    distances = []
+    for n_fft in (512, 1024, 2048):
+        window = torch.hann_window(n_fft)
+        r, f = (stft(one[None].float(), n_fft, n_fft // 4, window).abs().clamp(min=1e-5) for one in (real, fake))
+        distances.append((r - f).norm() / r.norm() + (r.log() - f.log()).abs().mean())
+    return float(torch.stack(distances).mean())
 
 
 def pesq(real: Tensor, fake: Tensor, sample_rate: int) -> float:

@@ -33,7 +33,8 @@ class TrainerConfig(Config):
     ``initial_discriminators``: run whose discriminators the first ones begin as. ``frozen``: parts of the generator
     that are not trained; ``frozen_steps``: all of it, for so many first steps in which only discriminators learn.
     ``accumulate``: passes whose gradients are summed to one step, where the batch doesn't fit into memory.
-    ``compile``: by torch.compile; measure before (recipes/bench_training.py).
+    ``compile``: by torch.compile; measure before (recipes/bench_training.py). ``wandb``: project at Weights & Biases
+    to log to as well.
     """
 
     max_steps: int = Field(ge=1)
@@ -60,6 +61,7 @@ class TrainerConfig(Config):
     valid_interval: int = Field(500, ge=1)
     checkpoint_interval: int = Field(500, ge=1)
     num_samples: int = Field(2, ge=0)
+    wandb: str | None = None
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 

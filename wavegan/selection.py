@@ -32,7 +32,7 @@ class Selection:
 
     def best(self) -> list[int]:
         """Steps, the best first; the earlier one of equals."""
-        sign = 1 if self.config.metric in LOWER_IS_BETTER else -1
+        sign = 1 if self.config.metric.split("/")[0] in LOWER_IS_BETTER else -1
         return sorted(self.scores, key=lambda step: (sign * self.scores[step], step))
 
     def add(self, step: int, score: float) -> Path | None:

@@ -87,17 +87,25 @@ class Vocoder(nn.Module):
     def validate(
         self, generator: nn.Module, clips: Segments, tracker: Tracker, step: int, num_samples: int
     ) -> dict[str, float]:
-        """Copy-synthesis of whole clips; the mean of each metric. ``num_samples`` copies are kept to listen to."""
+        """Copy-synthesis of whole clips; the mean of each metric, and for each speaker where there are several.
+        ``num_samples`` copies are kept to listen to.
+        """
         scores: dict[str, list[float]] = {}
         hop, rate = self.log_mel.config.hop_length, self.log_mel.config.sample_rate
         device = self.log_mel.window.device
         shown = {i * len(clips.names) // num_samples for i in range(num_samples)}
         for i, (name, samples) in enumerate(zip(clips.names, clips.waveforms, strict=True)):
             real = samples.float() / 32768
-            x = self.sample_input(real[: len(real) // hop * hop].to(device)[None, None])
+            whole = len(real) // hop
+            x = self.sample_input(real[: whole * hop].to(device)[None, None])
+            x = clips.mels[i][None, :, :whole].to(device) if clips.mels else x
             fake = self.compose(generator(x), x)[0, 0].float().cpu()
-            for metric, score in metrics.copy_quality(real, fake, rate).items():
+            measured = metrics.copy_quality(real, fake, rate)
+            measured["multi_resolution_stft"] = metrics.multi_resolution_stft(real, fake)
+            for metric, score in measured.items():
                 scores.setdefault(metric, []).append(score)
+                if len(set(clips.speakers)) > 1:
+                    scores.setdefault(f"{metric}/{clips.speakers[i]}", []).append(score)
             if i in shown:
                 tracker.sample(step, name, real, fake, rate)
         return {name: float(torch.tensor(v).nanmean()) for name, v in scores.items()}

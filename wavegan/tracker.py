@@ -9,12 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from wavegan import audio
+from wavegan.errors import UserError
 
 
 class Tracker:
     """Writes what a run has to show into ``folder``; after a resume, what lies behind ``step`` is dropped."""
 
-    def __init__(self, folder: Path, step: int = 0):
+    def __init__(self, folder: Path, step: int = 0, wandb: str | None = None):
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,6 +27,7 @@ class Tracker:
             self.validated = any(_step_of(line) == step and '"train/' not in line for line in kept)
             path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self.file = path.open("a", encoding="utf-8")
+        self.wandb = _start_wandb(wandb, folder) if wandb else None
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
     def log(self, step: int, values: dict[str, float]) -> None:
@@ -35,6 +37,8 @@ class Tracker:
         self.file.flush()
         for name, value in values.items():
             self.board.add_scalar(name, value, step)
+        if self.wandb:
+            self.wandb.log({"step": step, **values})
 
     def sample(self, step: int, name: str, real: Tensor, fake: Tensor, sample_rate: int) -> None:
         """A validation clip, (T,) each: the copy as a wav, real beside fake as a picture."""
@@ -68,6 +72,17 @@ class Tracker:
     def close(self) -> None:
         self.file.close()
         self.board.close()
+        if self.wandb:
+            self.wandb.finish()
+
+
+def _start_wandb(project: str, folder: Path):  # noqa: ANN202
+    """A run at Weights & Biases, the same one again after a resume; WANDB_MODE=offline needs no network."""
+    try:
+        import wandb
+    except ModuleNotFoundError:
+        raise UserError("trainer.wandb needs the package 'wandb': pip install 'wavegan[wandb]'.") from None
+    return wandb.init(project=project, name=folder.name, id=folder.name, dir=str(folder), resume="allow")
 
 
 def spectrogram_figure(waveforms: dict[str, Tensor], sample_rate: int, title: str = ""):  # noqa: ANN201

@@ -83,7 +83,7 @@ class Trainer:
         self.segments, self.valid = (
             Segments(part, recipe.data, self.features, c.seed, recipe.task.encode(part)) for part in (train, valid)
         )
-        self.tracker = Tracker(folder, self.step) if self.rank == 0 else None
+        self.tracker = Tracker(folder, self.step, c.wandb) if self.rank == 0 else None
         self.advice, self.watch = Advice(), Stopwatch(self.device)
 
     def _setup(self, module: nn.Module, rate: float, muon_rate: float | None = None) -> tuple[Any, list]:
@@ -211,11 +211,11 @@ class Trainer:
         c, part = self.config, self.rank * self.config.accumulate + k
         with self.watch("data"):
             batch = self.segments.batch(self.step, part, self.world_size * c.accumulate)
-            real, label = (None if one is None else one.to(self.device) for one in batch)
+            real, label, mel = (None if one is None else one.to(self.device) for one in batch)
         # Whatever is drawn below depends on (seed, step, part) alone: resuming needs no random state.
         torch.manual_seed((c.seed * 1_000_003 + self.step + part * 0x9E3779B97F4A7C15) % 2**63)
         with self.watch("generator"):
-            x = self.task.sample_input(real, label)
+            x = self.task.sample_input(real, label) if mel is None else mel
             with torch.set_grad_enabled(with_gradient):
                 fake, spectrum = self.generator.generate(x, label)
                 fake = self.task.compose(fake, x)
