@@ -1,6 +1,6 @@
 """The demo: hear a GAN, watch it, play with it. No network, no GPU.
 
-pip install -e '.[demo,metrics]'
+pip install -e '.[demo]'
 python demo/app.py [--checkpoint DIR ...] [--runs DIR] [--port N] [--share]
 """
 
@@ -29,11 +29,14 @@ import explained  # noqa: E402
 import gradio as gr  # noqa: E402
 import training  # noqa: E402
 import vocoder  # noqa: E402
+from gate import Gate  # noqa: E402
 from stage import Limits, Stage, load  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
 
 from wavegan.errors import UserError, reported  # noqa: E402
 
 CLEAN_EVERY_SECONDS, KEEP_SECONDS = 60, 1800  # sounds and uploads
+CSS = "td { white-space: normal } td:last-child { white-space: nowrap }"  # a number stays in one piece on a phone
 
 
 class Tab(NamedTuple):
@@ -68,22 +71,27 @@ def build(stage: Stage) -> gr.Blocks:
 def main() -> None:
     options = parse()
     limits = Limits(options.max_seconds, options.max_megabytes, options.max_requests)
-    stage = Stage(load(options.checkpoint), options.runs, limits)
+    stage = Stage(load(options.checkpoint), options.runs, limits, options.behind_proxy)
+    most = {"most_bytes": round(limits.megabytes * 1e6), "most_requests": limits.requests}
+    gate = Middleware(Gate, **most, behind_proxy=options.behind_proxy)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # atexit functions run
     try:
         build(stage).launch(
             server_name=options.host,
             server_port=options.port,
             share=options.share,
-            max_file_size=round(options.max_megabytes * 1e6),
+            max_file_size=round(limits.megabytes * 1e6),
+            app_kwargs={"middleware": [gate]},
+            css=CSS,
             footer_links=["api", "settings"],
             theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             ssr_mode=False,
         )
     except OSError as error:
-        if "port" not in str(error):
+        if "empty port" not in str(error):
             raise
-        raise UserError(f"Port {options.port} is taken: give another --port, or none for any that is free.") from None
+        place = f"Port {options.port}" if options.port else "Every port from 7860"
+        raise UserError(f"{place} is taken, or --host is no address of this machine: give another.") from None
 
 
 def parse() -> argparse.Namespace:
@@ -91,13 +99,28 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--checkpoint", type=Path, action="append", default=[], metavar="DIR", help="another model; can be repeated")
     add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of training runs (default: runs)")
-    add("--port", type=int, help="default: the first free one from 7860")
+    add("--port", type=between(1, 65535, int), help="default: the first free one from 7860")
     add("--host", help="address to listen at (default: 127.0.0.1, this machine only)")
     add("--share", action="store_true", help="a public address for three days, by Gradio's tunnel")
-    add("--max-seconds", type=float, default=Limits.seconds, help="of an upload (default: %(default)g)")
-    add("--max-megabytes", type=float, default=Limits.megabytes, help="of an upload (default: %(default)g)")
-    add("--max-requests", type=int, default=Limits.requests, help="of a visitor in a minute (default: %(default)d)")
+    behind = bool(os.environ.get("SPACE_ID"))
+    add("--behind-proxy", action="store_true", default=behind, help="tell visitors apart by X-Forwarded-For")
+    add("--max-seconds", type=between(0.1, 3600), default=Limits.seconds, help="of an upload (default: %(default)g)")
+    add("--max-megabytes", type=between(0.1, 1000), default=Limits.megabytes, help="the same (default: %(default)g)")
+    minute = "of a visitor in a minute (default: %(default)d)"
+    add("--max-requests", type=between(1, 1e9, int), default=Limits.requests, help=minute)
     return parser.parse_args()
+
+
+def between(least: float, most: float, kind: type = float) -> Callable[[str], float]:
+    """An argparse type: a number in a range."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"should be a number from {least:g} to {most:g}, got {text}")
+        return value
+
+    return read
 
 
 if __name__ == "__main__":

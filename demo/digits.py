@@ -3,69 +3,65 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 
 import gradio as gr
 import numpy as np
 import pictures
 import torch
-from stage import MODEL_QUEUE, Sound, Stage, sound
+from stage import SHORT, Sound, Stage, sound
 
 from wavegan import Synthesizer, UserError
+from wavegan.synthesizer import DIGITS
 
 ANY = "any voice"
 TAKES = 8
 MOST_WORDS = 32
-MOST_SEED = 2**31 - 1
+MOST_SEED = 2**32 - 1
 
 
 def build(stage: Stage) -> None:
     names = stage.names("generation")
-    voices = [ANY, *_words(stage, names, "speaker")]
-    labels = _words(stage, names, "label") or ["1"]
 
     def say(model: str, number: str, speaker: str, seed: int, truncation: float, request: gr.Request):  # noqa: ANN202
         """Speak a number, one digit after the other, out of noise.
 
         Returns the sound and a picture of it. The same model, number, voice, seed and truncation give the same sound.
         """
-        synthesizer = stage.models[model]
-        waveform = _say(synthesizer, number, None if speaker == ANY else speaker, seed, truncation)
-        return _shown(synthesizer, waveform)
+        return _say(stage.models[model], number, speaker, seed, truncation)
 
-    def another_voice(model: str, number: str, truncation: float, request: gr.Request):  # noqa: ANN202
-        """Speak a number with a new seed, and by whichever voice that seed draws. Returns the seed, the choice of
+    def another_voice(model: str, number: str, speaker: str, seed: int, truncation: float, request: gr.Request):  # noqa: ANN202
+        """Speak a number by another voice than that of the given speaker and seed. Returns the new seed, the choice of
         voice, the sound and its picture.
         """
-        seed = secrets.randbelow(MOST_SEED)
         synthesizer = stage.models[model]
-        return seed, ANY, *_shown(synthesizer, _say(synthesizer, number, None, seed, truncation))
+        present, fresh = _voice(synthesizer, speaker, seed), secrets.randbelow(MOST_SEED)
+        while len(_known(synthesizer, "speaker")) > 1 and synthesizer.speaker(fresh) == present:
+            fresh = secrets.randbelow(MOST_SEED)
+        return fresh, ANY, *_say(synthesizer, number, ANY, fresh, truncation)
 
     def walk(model: str, label: str, speaker: str, start: int, end: int, position: float, request: gr.Request):  # noqa: ANN202
-        """One clip on the way between the latents of two seeds: position 0 is the first, 1 the second."""
+        """One clip on the way between the latents of two seeds, by one voice: position 0 is the first, 1 the second."""
         synthesizer = stage.models[model]
         a, b = (synthesizer.latent(1, seed) for seed in (start, end))
-        voice = _voice(synthesizer, speaker, start)
         z = between(a, b, position) if synthesizer.config.task.latent == "normal" else torch.lerp(a, b, position)
-        return _shown(synthesizer, _clips(synthesizer, [label], voice, 0, 1.0, z)[0])
+        return _shown(synthesizer, _clips(synthesizer, [label], speaker, start, 1.0, z)[0])
 
     def takes(model: str, label: str, speaker: str, seed: int, truncation: float, request: gr.Request):  # noqa: ANN202
-        """Eight clips of one label from eight latents: the eight sounds, then the eight pictures."""
+        """Eight clips of one label by one voice, from eight latents: the eight sounds, then the eight pictures."""
         synthesizer = stage.models[model]
-        speakers = None if speaker == ANY else speaker
-        clips = _clips(synthesizer, [label] * TAKES, speakers, seed, truncation)
+        clips = _clips(synthesizer, [label] * TAKES, speaker, seed, truncation)
         shown = [_shown(synthesizer, clip, size=(3, 2.4)) for clip in clips]
         return *(one[0] for one in shown), *(one[1] for one in shown)
 
     gr.Markdown("A generator makes each digit out of noise; nobody ever said what you hear.")
+    first = stage.models[names[0]]
     model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
     with gr.Row():
         with gr.Column(min_width=300):
-            hint = "digits, at most 32" if set(labels) >= set("0123456789") else "labels: " + " ".join(labels)
-            number = gr.Textbox("8675309", label="Number", info=hint, max_length=200, elem_id="number")
-            speaker = gr.Dropdown(voices, value=ANY, label="Voice")
+            number = gr.Textbox("8675309", label="Number", info=_hint(first), max_length=200, elem_id="number")
+            speaker = _voices(first)
             with gr.Row():
-                seed = gr.Number(0, label="Seed", info="another seed is another take", precision=0, minimum=0)
+                seed = _seed(0, "Seed", info="another seed is another take")
                 truncation = gr.Slider(0, 1, 1, step=0.05, label="Truncation", info="0: the most typical take")
             with gr.Row():
                 speak = gr.Button("Speak", variant="primary", elem_id="speak")
@@ -73,39 +69,31 @@ def build(stage: Stage) -> None:
         with gr.Column(min_width=300):
             heard = _audio("The number", autoplay=True, elem_id="number-sound")
             seen = _image("Waveform and mel spectrogram of the number")
-    event = {"api_name": "digits", **MODEL_QUEUE}
-    gr.on(
-        [speak.click, number.submit],
-        stage.endpoint(say),
-        [model, number, speaker, seed, truncation],
-        [heard, seen],
-        **event,
-    )
-    event = {"api_name": "another_voice", **MODEL_QUEUE}
-    another.click(stage.endpoint(another_voice), [model, number, truncation], [seed, speaker, heard, seen], **event)
+    inputs = [model, number, speaker, seed, truncation]
+    gr.on([speak.click, number.submit], stage.endpoint(say), inputs, [heard, seen], api_name="digits", **SHORT)
+    changed = [seed, speaker, heard, seen]
+    another.click(stage.endpoint(another_voice), inputs, changed, api_name="another_voice", **SHORT)
 
-    gr.Markdown("### From one take to another\nTwo seeds are two places in the latent space. Move between them.")
+    gr.Markdown("## From one take to another\nTwo seeds are two places in the latent space. Move between them.")
     with gr.Row():
         with gr.Column(min_width=300):
             with gr.Row():
-                label = gr.Dropdown(labels, value=labels[-1], label="Digit", min_width=120)
-                walker = gr.Dropdown(voices, value=ANY, label="Voice", min_width=120)
+                label, walker = _labels(first), _voices(first)
             with gr.Row():
-                start = gr.Number(1, label="From seed", precision=0, minimum=0, min_width=120)
-                end = gr.Number(2, label="To seed", precision=0, minimum=0, min_width=120)
+                start, end = _seed(1, "From seed", min_width=120), _seed(2, "To seed", min_width=120)
             position = gr.Slider(0, 1, 0, step=0.05, label="Position", info="0: the first take, 1: the second")
+            here = gr.Button("Hear this take", elem_id="here")
         with gr.Column(min_width=300):
-            heard = _audio("The take at this position", autoplay=True)
+            heard = _audio("The take at this position", autoplay=True, elem_id="walk-sound")
             seen = _image("Waveform and mel spectrogram of the take at this position")
-    inputs = [model, label, walker, start, end, position]
-    event = {"api_name": "walk", "trigger_mode": "always_last", "show_progress": "minimal", **MODEL_QUEUE}
-    gr.on([position.release, label.input, walker.input], stage.endpoint(walk), inputs, [heard, seen], **event)
+    moved = [here.click, position.input, label.input, walker.input, start.submit, end.submit]
+    event = {"api_name": "walk", "trigger_mode": "always_last", "show_progress": "minimal", **SHORT}
+    gr.on(moved, stage.endpoint(walk), [model, label, walker, start, end, position], [heard, seen], **event)
 
-    gr.Markdown("### Eight takes\nThe same digit from eight latents, side by side.")
+    gr.Markdown("## Eight takes\nThe same digit by one voice, from eight latents, side by side.")
     with gr.Row():
-        label = gr.Dropdown(labels, value=labels[-1], label="Digit", min_width=120)
-        taker = gr.Dropdown(voices, value=ANY, label="Voice", min_width=120)
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
+        other, taker = _labels(first), _voices(first)
+        seed = _seed(0, "Seed", min_width=120)
         truncation = gr.Slider(0, 1, 1, step=0.05, label="Truncation", min_width=160)
     take = gr.Button("Eight takes", elem_id="take")
     sounds, images = [], []
@@ -115,8 +103,16 @@ def build(stage: Stage) -> None:
                 with gr.Column(min_width=150):
                     sounds.append(_audio(f"Take {i + 1}"))
                     images.append(_image(f"Waveform and mel spectrogram of take {i + 1}"))
-    inputs = [model, label, taker, seed, truncation]
-    take.click(stage.endpoint(takes), inputs, [*sounds, *images], api_name="takes", **MODEL_QUEUE)
+    inputs = [model, other, taker, seed, truncation]
+    take.click(stage.endpoint(takes), inputs, [*sounds, *images], api_name="takes", **SHORT)
+
+    def choices(name: str) -> list:
+        chosen = stage.models[name]
+        voices, words = [_voices(chosen) for _ in range(3)], [_labels(chosen) for _ in range(2)]
+        return [gr.Textbox(info=_hint(chosen)), *voices, *words]
+
+    dependent = [number, speaker, walker, taker, label, other]
+    model.change(choices, [model], dependent, api_visibility="private", show_progress="hidden")
 
 
 def between(a: torch.Tensor, b: torch.Tensor, position: float) -> torch.Tensor:
@@ -129,34 +125,56 @@ def between(a: torch.Tensor, b: torch.Tensor, position: float) -> torch.Tensor:
     return (torch.sin((1 - position) * angle) * a + torch.sin(position * angle) * b) / torch.sin(angle)
 
 
-def _say(model: Synthesizer, number: str, speaker: str | None, seed: int, truncation: float) -> np.ndarray:
-    """A number by a model of digits; by any other model, its labels one after the other."""
-    options = {"speaker": speaker, "seed": seed, "truncation": truncation}
-    labels = model.config.task.conditions.get("label", [])
-    number = number or ""
-    count = len(number.split()) if labels and labels[0].isalpha() else len("".join(number.split()))
-    if count > MOST_WORDS:
-        raise UserError(f"{count} at once are too many: give at most {MOST_WORDS}.")
-    if set(labels) & set("0123456789"):
-        return model.digits(number, **options)
-    return _clips(model, number.split(), speaker, seed, truncation).reshape(-1)
+def _say(model: Synthesizer, number: str, speaker: str, seed: int, truncation: float) -> tuple[Sound, object]:
+    """A number by a model of digits; by any model, its labels one after the other."""
+    words, text = _known(model, "label"), number.strip()
+    spells = set(words) >= set("0123456789") or set(words) >= set(DIGITS)
+    digits_only = spells and ("".join(text.split()).isdecimal() or set(words) == set("0123456789"))
+    items = list("".join(text.split())) if digits_only else text.split("," if "," in text else None)
+    if len(items) > MOST_WORDS:
+        raise UserError(f"{len(items)} at once are too many: give at most {MOST_WORDS}.")
+    if digits_only:
+        options = {"speaker": _voice(model, speaker, seed), "seed": seed, "truncation": truncation}
+        return _shown(model, model.digits(text, **options))
+    return _shown(model, _clips(model, [item.strip() for item in items], speaker, seed, truncation).reshape(-1))
 
 
-def _clips(model: Synthesizer, labels: list[str], speaker: str | None, seed: int, truncation: float, z=None):  # noqa: ANN001, ANN202
+def _clips(model: Synthesizer, labels: list[str], speaker: str, seed: int, truncation: float, z=None) -> np.ndarray:  # noqa: ANN001
     wanted = labels if "label" in model.config.task.conditions else len(labels)
-    return model.generate(wanted, speaker=speaker, seed=seed, truncation=truncation, z=z)
+    return model.generate(wanted, speaker=_voice(model, speaker, seed), seed=seed, truncation=truncation, z=z)
 
 
 def _voice(model: Synthesizer, speaker: str, seed: int) -> str | None:
-    """The voice of a walk stays the same all the way."""
-    known = model.config.task.conditions.get("speaker", [])
-    return (known[seed % len(known)] if known else None) if speaker == ANY else speaker
+    return model.speaker(seed) if speaker == ANY else speaker
 
 
-def _words(stage: Stage, names: Sequence[str], condition: str) -> list[str]:
-    """The vocabularies of the models, one after the other."""
-    found = [word for name in names for word in stage.models[name].config.task.conditions.get(condition, [])]
-    return list(dict.fromkeys(found))
+def _known(model: Synthesizer, condition: str) -> list[str]:
+    return model.config.task.conditions.get(condition, [])
+
+
+def _hint(model: Synthesizer) -> str:
+    words = _known(model, "label")
+    if not words:
+        return "one clip a word, whatever it is: this model has no labels"
+    if set(words) >= set("0123456789") or set(words) >= set(DIGITS):
+        return f"digits, at most {MOST_WORDS}"
+    separated = ", with commas between them" if any(" " in word for word in words) else ""
+    return f"labels{separated}: {', '.join(words)}"
+
+
+# Choices follow the model; a program may name any, and is told which there are.
+def _voices(model: Synthesizer) -> gr.Dropdown:
+    choices = [ANY, *_known(model, "speaker")]
+    return gr.Dropdown(choices, value=ANY, label="Voice", min_width=120, allow_custom_value=True)
+
+
+def _labels(model: Synthesizer) -> gr.Dropdown:
+    words = _known(model, "label") or ["a clip"]
+    return gr.Dropdown(words, value=words[-1], label="Digit", min_width=120, allow_custom_value=True)
+
+
+def _seed(value: int, label: str, **options) -> gr.Number:  # noqa: ANN003
+    return gr.Number(value, label=label, precision=0, minimum=0, maximum=MOST_SEED, **options)
 
 
 def _shown(model: Synthesizer, waveform: np.ndarray, **options) -> tuple[Sound, object]:  # noqa: ANN003
@@ -170,4 +188,4 @@ def _audio(label: str, **options) -> gr.Audio:  # noqa: ANN003
 
 
 def _image(text: str) -> gr.Image:
-    return gr.Image(label=text, alt_text=text, show_label=False, format="png", image_mode="RGBA", buttons=[])
+    return gr.Image(label=text, alt_text=text, **pictures.SHOWN)

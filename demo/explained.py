@@ -25,15 +25,7 @@ def build(stage: Stage) -> None:
     names = stage.names("generation")
     if names:
         text = "Noise and a label go into the generator; discriminators look at its clip in several ways"
-        gr.Image(
-            picture(stage.models[names[0]]),
-            label=text,
-            alt_text=text,
-            show_label=False,
-            format="png",
-            image_mode="RGBA",
-            buttons=["fullscreen"],
-        )
+        gr.Image(picture(stage.models[names[0]]), label=text, alt_text=text, **pictures.SHOWN)
     gr.Markdown(after)
 
 

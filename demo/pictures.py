@@ -8,8 +8,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-GREY, BLUE, ORANGE = "#808080", "#4f8fd0", "#e07b39"
+GREY, BLUE, ORANGE = "#757575", "#4f8fd0", "#e07b39"
 RANGE_DB = 80
+SHOWN = {"show_label": False, "format": "png", "image_mode": "RGBA", "buttons": ["fullscreen"]}  # of gr.Image
 matplotlib.rcParams.update(
     {name: GREY for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
     | {"figure.facecolor": "none", "axes.facecolor": "none", "axes.titlesize": 10, "font.size": 9}
@@ -74,13 +75,13 @@ def spectrograms(clips: dict[str, np.ndarray], sample_rate: int, difference: boo
 def curves(series: dict[str, tuple[list[int], list[float]]]):  # noqa: ANN201
     """One small plot a metric: {name: (steps, values)}."""
     columns = min(3, max(len(series), 1))
-    rows = -(-len(series) // columns)
+    rows = max(-(-len(series) // columns), 1)
     figure = Figure(figsize=(3.4 * columns, 1.9 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for ax, (name, (steps, values)) in zip(axes, series.items(), strict=False):
         few = {"marker": "."} if len(steps) < 20 else {}
         ax.plot(steps, values, color=ORANGE if name.startswith("valid") else BLUE, linewidth=1.2, **few)
-        ax.set_title(name)
+        ax.set_title(name, parse_math=False)
     for ax in axes[len(series) :]:
         ax.axis("off")
     return render(figure)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import threading
-import time
-from collections import deque
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,51 +11,73 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import torch
+from gate import Budget, visitor_of
 
 from wavegan import Synthesizer, UserError, audio, list_pretrained
 
 Sound = tuple[int, np.ndarray]
-MODEL_QUEUE = {"concurrency_id": "models", "concurrency_limit": 2}  # of all tabs together: a model takes every core
+# A model takes every core: few at once, and a minute of sound doesn't keep a digit waiting.
+SHORT = {"concurrency_id": "short", "concurrency_limit": 2}
+LONG = {"concurrency_id": "long", "concurrency_limit": 1}
+LOUDEST = 16.0  # of a recording, where full scale is 1
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one request: ``seconds`` and ``megabytes`` of sound; of one visitor: ``requests`` in a minute."""
+    """Of one upload: ``seconds`` and ``megabytes``; of one visitor: ``requests`` in a minute."""
 
     seconds: float = 60
     megabytes: float = 20
-    requests: int = 120
+    requests: int = 240
 
 
 @dataclass
 class Stage:
-    """``models`` by name, ``runs``: the folder of training runs. Nothing of a visitor is ever kept here."""
+    """``models`` by name, ``runs``: the folder of training runs. Of a visitor nothing is kept but, for a minute, the
+    address, to count requests.
+    """
 
     models: dict[str, Synthesizer]
     runs: Path
     limits: Limits = Limits()
-    _visits: dict[str, deque[float]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    behind_proxy: bool = False
+    budget: Budget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.limits.requests)
 
     def names(self, task: str) -> list[str]:
-        """The models of a task that end in a waveform."""
-        tasks = {name: model.config.task for name, model in self.models.items()}
-        return [n for n, t in tasks.items() if t.name == task and getattr(t, "output", "waveform") == "waveform"]
+        """The models of a task."""
+        return [name for name, model in self.models.items() if model.config.task.name == task]
 
     def endpoint(self, function: Callable) -> Callable:
-        """What a visitor calls. The last argument of ``function`` is its ``gr.Request``; a UserError becomes a notice
-        with the sentence of the command line, and whoever asks too often is told to wait.
+        """What a visitor calls: ``function``, one of whose arguments is the ``gr.Request``. A UserError becomes a
+        notice with the sentence of the command line, anything else one sentence, and a traceback in our log.
         """
 
         @functools.wraps(function)
         def answer(*arguments):  # noqa: ANN002, ANN202
             try:
-                self._admit(next(a for a in reversed(arguments) if isinstance(a, gr.Request)))
+                self.charge(next(a for a in arguments if isinstance(a, gr.Request)), 1)
                 return function(*arguments)
             except UserError as error:
-                raise gr.Error(str(error), title="That doesn't work", print_exception=False) from None
+                raise notice(str(error)) from None
+            except gr.Error:
+                raise
+            except Exception:
+                traceback.print_exc()
+                raise notice("That did not work with these values. Try others, or load the page again.") from None
 
         return answer
+
+    def charge(self, request: gr.Request, cost: float) -> None:
+        """Count a request of a visitor.
+
+        Raises:
+            UserError: more than the limit in a minute.
+        """
+        if not self.budget.spend(visitor_of(request, self.behind_proxy), cost):
+            raise UserError(f"At most {self.limits.requests} requests a minute are taken. Wait a little.")
 
     def recording(self, path: str | None, sample_rate: int) -> torch.Tensor:
         """An upload, decoded within the limits; errors name the file as the visitor does, not where it lies here."""
@@ -67,32 +87,38 @@ class Stage:
             size = Path(path).stat().st_size / 1e6
             if size > self.limits.megabytes:
                 raise UserError(f"{path} has {size:.0f} MB; at most {self.limits.megabytes:g} MB are taken.")
-            return audio.read(path, sample_rate, max_seconds=self.limits.seconds)[0]
+            waveform = audio.read(path, sample_rate, max_seconds=self.limits.seconds)[0]
+            if waveform.abs().max() > LOUDEST:
+                raise UserError(f"{path} goes to {waveform.abs().max():.3g} times full scale. Scale it to 1.")
         except UserError as error:
-            raise UserError(str(error).replace(str(path), Path(path).name)) from None
+            raise UserError(named_plainly(str(error), path)) from None
+        return waveform
 
-    def _admit(self, request: gr.Request) -> None:
-        forwarded = request.headers.get("x-forwarded-for", "")
-        visitor = forwarded.split(",")[0].strip() or (request.client.host if request.client else "")
-        now = time.monotonic()
-        with self._lock:
-            recent = {v: times for v, times in self._visits.items() if times[-1] > now - 60}
-            times = recent.setdefault(visitor, deque(maxlen=self.limits.requests))
-            self._visits = recent
-            if len(times) == times.maxlen and times[0] > now - 60:
-                raise UserError(f"At most {self.limits.requests} requests a minute are taken. Wait a little.")
-            times.append(now)
+
+def notice(sentence: str) -> gr.Error:
+    return gr.Error(sentence, title="That doesn't work", print_exception=False)
+
+
+def named_plainly(sentence: str, path: str | Path) -> str:
+    """The sentence with the name of the file only."""
+    return sentence.replace(str(path), Path(path).name)
 
 
 def load(checkpoints: Sequence[Path]) -> dict[str, Synthesizer]:
-    """The models in the package and the given checkpoint folders, each loaded once.
+    """The models in the package and the given checkpoint folders, by the folder's name, each loaded once.
 
     Raises:
-        UserError: a folder that holds no model that can be read.
+        UserError: a folder that holds no model that can be read, or a first stage, which makes mels only.
     """
     models = {name: Synthesizer.from_pretrained(name) for name in list_pretrained()}
     for folder in checkpoints:
-        models[str(folder)] = Synthesizer.from_pretrained(folder)
+        model = Synthesizer.from_pretrained(folder)
+        if getattr(model.config.task, "output", "waveform") != "waveform":
+            raise UserError(f"{folder} makes mels only: a first stage. Give the run of the recipe's last stage.")
+        name, number = folder.resolve().name, 2
+        while name in models:
+            name, number = f"{folder.resolve().name} ({number})", number + 1
+        models[name] = model
     return models
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 import pictures
 import torch
-from stage import MODEL_QUEUE, Stage, sound
+from stage import LONG, SHORT, Stage, sound
 
 from wavegan import Synthesizer, audio, metrics
 from wavegan.dsp import shift_bands, stretch_frames
@@ -35,6 +35,7 @@ def build(stage: Stage) -> None:
         synthesizer = stage.models[model]
         progress(0.1, "Reading the recording")
         real = stage.recording(recording, synthesizer.sample_rate)
+        stage.charge(request, len(real) / synthesizer.sample_rate / 2)  # a minute counts as thirty requests more
         progress(0.3, "Speaking")
         start = time.perf_counter()
         fake = speak(synthesizer, real, semitones, speed)
@@ -74,10 +75,10 @@ def build(stage: Stage) -> None:
             )
             measures = gr.Markdown(elem_id="measures")
     text = "Spectrograms of recording and copy, and their difference"
-    seen = gr.Image(label=text, alt_text=text, show_label=False, format="png", image_mode="RGBA", buttons=[])
-    choice.input(stage.endpoint(example), [choice], [recording], api_name="example")
+    seen = gr.Image(label=text, alt_text=text, **pictures.SHOWN)
+    choice.input(stage.endpoint(example), [choice], [recording], api_name="example", **SHORT)
     inputs = [model, recording, semitones, speed]
-    button.click(stage.endpoint(copy), inputs, [original, made, seen, measures], api_name="vocode", **MODEL_QUEUE)
+    button.click(stage.endpoint(copy), inputs, [original, made, seen, measures], api_name="vocode", **LONG)
     gr.Markdown(
         "Shifting moves the formants with the pitch: a child, a giant. Stretching repeats what lies between two "
         "frames: steady vowels survive it, sharp consonants smear. The model never heard such mels in training."
@@ -96,11 +97,12 @@ def table(scores: dict[str, float], times_real_time: float) -> str:
     """What the copy measures, as Markdown; ``scores`` are those of ``metrics.copy_quality``, or none."""
     meanings = {
         "pesq": ("PESQ", "1 to 4.64; a telephone has about 3"),
-        "estoi": ("ESTOI", "0 to 1: how much is understood"),
+        "estoi": ("ESTOI", "up to 1: how much is understood; needs half a second of speech"),
         "mel_l1": ("Mel distance", "nepers; 0 is the same mel"),
     }
-    rows = [(*meanings[key], f"{scores[key]:.3f}") for key in meanings if scores.get(key) == scores.get(key, np.nan)]
-    rows.append(("Speed", "times real time", f"{times_real_time:.0f}"))
+    shown = {key: "not defined here" if np.isnan(scores[key]) else f"{scores[key]:.3f}" for key in scores}
+    rows = [(*meanings[key], shown[key]) for key in meanings if key in shown]
+    rows.append(("Speed", "times real time", f"{times_real_time:.3g}"))
     lines = ["| measure | value |", "|---|---|"]
     lines += [f"| **{name}**: {meaning} | {value} |" for name, meaning, value in rows]
     if not scores:

@@ -14,13 +14,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
 import torch
 
 from tests.conftest import speech_like
-from wavegan import Synthesizer, audio
+from wavegan import Synthesizer, audio, checkpoint
+from wavegan.dsp import LogMelConfig
+from wavegan.generators import WaveGANConfig
+from wavegan.synthesizer import DIGITS
+from wavegan.tasks import GenerationConfig
 from wavegan.tracker import Tracker
 
 pytest.importorskip("gradio", reason="the extra 'demo' isn't installed")
@@ -96,6 +101,8 @@ def runs(tmp_path_factory) -> Path:
         tracker.sample(step, "hello", speech_like(0.5), 0.5 * speech_like(0.5, seed=step), 16000)
         tracker.log(step, {"valid/mel_l1": 10 / step})
     tracker.close()
+    (folder / "empty").mkdir()
+    (folder / "empty" / "metrics.jsonl").write_text("1\nnot json\n")
     settled = time.time() - 60
     for path in (folder / "first" / "samples").iterdir():
         os.utime(path, (settled, settled))
@@ -103,8 +110,24 @@ def runs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, runs) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("server"), "--runs", str(runs), "--max-requests", "100000")
+def other_models(tmp_path_factory) -> list[Path]:
+    """Untrained models: one whose labels are words, one without labels."""
+    folders = []
+    for name, conditions in (("words", {"label": sorted([*DIGITS, "go left"])}), ("plain", {})):
+        features = LogMelConfig(sample_rate=8000, n_fft=256, hop_length=64, n_mels=20)
+        task = GenerationConfig(features=features, length=4096, conditions=conditions)
+        config = WaveGANConfig(dim=1)
+        contents = checkpoint.CheckpointConfig.of_today(step=0, name=name, task=task, generator=config)
+        folders.append(tmp_path_factory.mktemp("models") / name)
+        checkpoint.save_generator(folders[-1], config.build(task), contents)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, runs, other_models) -> Iterator[Server]:
+    options = [part for folder in other_models for part in ("--checkpoint", str(folder))]
+    options += ["--runs", str(runs), "--max-requests", "1000000"]
+    running = Server(tmp_path_factory.mktemp("server"), *options)
     yield running
     running.stop()
 
@@ -135,19 +158,8 @@ def is_picture(path: str) -> bool:
 
 def test_every_function_is_a_documented_endpoint(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    wanted = {
-        "/digits",
-        "/another_voice",
-        "/walk",
-        "/takes",
-        "/vocode",
-        "/example",
-        "/runs",
-        "/run",
-        "/curves",
-        "/sample",
-    }
-    assert set(endpoints) == wanted
+    wanted = {"digits", "another_voice", "walk", "takes", "vocode", "example", "run", "curves", "sample"}
+    assert set(endpoints) == {f"/{name}" for name in wanted}
     assert not client.view_api(return_format="dict")["unnamed_endpoints"]
     for name, endpoint in endpoints.items():
         assert len(endpoint.get("description") or "") > 20, name
@@ -160,15 +172,15 @@ def test_digits_are_those_of_the_package(client, speaker):
 
 
 def test_another_voice_says_which_seed_it_took(client, speaker):
-    seed, voice, path, _ = client.predict("digits-8k", "42", 1, api_name="/another_voice")
-    assert voice == "any voice" and same(path, speaker.digits("42", seed=seed))
-    assert client.predict("digits-8k", "42", 1, api_name="/another_voice")[0] != seed
+    for _ in range(4):
+        seed, voice, path, _ = client.predict("digits-8k", "42", "theo", 0, 1, api_name="/another_voice")
+        assert voice == "any voice" and same(path, speaker.digits("42", seed=seed)) and speaker.speaker(seed) != "theo"
 
 
 def test_a_walk_begins_and_ends_at_its_seeds(client, speaker):
     for position, seed in ((0, 1), (1, 2)):
-        path, _ = client.predict("digits-8k", "7", "theo", 1, 2, position, api_name="/walk")
-        assert same(path, speaker.generate(["7"], speaker="theo", z=speaker.latent(1, seed))[0])
+        path, _ = client.predict("digits-8k", "7", "any voice", 1, 2, position, api_name="/walk")
+        assert same(path, speaker.generate(["7"], speaker=speaker.speaker(1), z=speaker.latent(1, seed))[0])
     between, _ = client.predict("digits-8k", "7", "theo", 1, 2, 0.5, api_name="/walk")
     assert not same(between, speaker.generate(["7"], speaker="theo", z=speaker.latent(1, 2))[0])
 
@@ -211,14 +223,35 @@ def _centroid(samples: np.ndarray) -> float:
     return float((power * np.arange(len(power))).sum() / power.sum())
 
 
-def test_a_run_shows_its_curves_and_samples(client, runs):
-    assert client.predict(api_name="/runs")["choices"] == [["first", "first"]]
+def test_models_of_other_labels(client, other_models):
+    words, plain = (Synthesizer.from_pretrained(folder) for folder in other_models)
+    for number, labels in (("12", ["one", "two"]), ("two one", ["two", "one"]), ("go left, one", ["go left", "one"])):
+        path, _ = client.predict("words", number, "any voice", 3, 1, api_name="/digits")
+        heard = words.digits(number, seed=3) if number == "12" else words.generate(labels, seed=3).reshape(-1)
+        assert same(path, heard)
+    with pytest.raises(AppError, match="No such label: 'three hundred'. There are: eight, five"):
+        client.predict("words", "one, three hundred", "any voice", 3, 1, api_name="/digits")
+    path, _ = client.predict("plain", "a b c", "any voice", 3, 1, api_name="/digits")
+    assert same(path, plain.generate(3, seed=3).reshape(-1))
+    assert len(client.predict("plain", "a clip", "any voice", 3, 1, api_name="/takes")) == 16
+
+
+def test_a_run_shows_its_curves_and_samples(server, client):
     picture, standing = client.predict("first", api_name="/curves")
     assert is_picture(picture) and "**200**" in standing and "mel_l1 0.05" in standing
-    _, _, step, names, *_ = client.predict("first", api_name="/run")
+    run, _, _, step, names, _, _, shown = client.predict("first", api_name="/run")
+    assert sorted(run["choices"]) == [["empty", "empty"], ["first", "first"]] and run["value"] == "first"
     assert (step["maximum"], step["value"]) == (200, 200) and names["choices"] == [["hello", "hello"]]
-    heard, seen, shown = client.predict("first", 110, "hello", api_name="/sample")
+    assert "**200**" in shown
+    heard, seen, shown = Client(server.address, verbose=False).predict("first", 110, "hello", api_name="/sample")
     assert "**100**" in shown and seen and same(heard, 0.5 * speech_like(0.5, seed=100).numpy())
+
+
+def test_a_run_that_has_not_begun_and_one_that_is_gone(client):
+    picture, standing = client.predict("empty", api_name="/curves")
+    assert is_picture(picture) and standing == "Nothing logged yet."
+    assert "No samples yet" in client.predict("empty", 1, None, api_name="/sample")[2]
+    assert client.predict("gone", api_name="/run")[0]["value"] in ("empty", "first")
 
 
 @pytest.mark.parametrize(
@@ -230,9 +263,11 @@ def test_a_run_shows_its_curves_and_samples(client, runs):
         (("digits-8k", "1", "theo", None, 1, "/digits"), "seed should be"),
         (("digits-8k", "1", "theo", -1, 1, "/digits"), "less than minimum"),
         (("digits-8k", "1", "theo", 0, 1.5, "/digits"), "greater than maximum"),
+        (("digits-8k", "1", "nobody", 0, 1, "/digits"), "No such speaker: 'nobody'. There are: george"),
+        (("digits-8k", None, "theo", 0, 1, "/digits"), "did not work with these values"),
         (("vocoder-16k", None, 0, 1, "/vocode"), "No recording yet"),
         (("../../etc", "/curves"), "No run '../../etc'"),
-        (("first", 100, "../../metrics", "/sample"), "No sample '../../metrics'"),
+        (("first", 0, "../../metrics", "/sample"), "No sample '../../metrics'"),
     ],
 )
 def test_bad_input_gets_the_sentence(client, call, message):
@@ -258,6 +293,8 @@ def malformed(kind: str, folder: Path) -> Path:
         soundfile.write(path, np.zeros(121 * 16000, np.int16), 16000)
     elif kind == "eight channels, too big":
         soundfile.write(path, np.zeros((192000 * 8, 8), np.int16), 192000)
+    elif kind == "far too loud":
+        soundfile.write(path, 1e30 * good, 16000, subtype="FLOAT")
     elif kind == "no samples":
         soundfile.write(path, good[:0], 16000)
     return path
@@ -272,6 +309,7 @@ def malformed(kind: str, folder: Path) -> Path:
         ("nan", "upload.wav has samples that are not finite"),
         ("too long", "upload.wav lasts 121 s; at most 60 s"),
         ("no samples", "upload.wav holds no samples"),
+        ("far too loud", "times full scale"),
         ("eight channels, too big", "exceeds the maximum file size of 20000000 bytes"),  # not even sent
     ],
 )
@@ -293,18 +331,35 @@ def test_many_channels_at_a_high_rate_are_mixed(client, tmp_path):
     assert rate == 16000 and np.corrcoef(heard, speech_like(0.5).numpy())[0, 1] > 0.99
 
 
-def test_eight_clients_at_once(server, client, speaker):
+def test_eight_clients_at_once(server, client, speaker, sentence):
     """Half a minute: no error, every client gets its own answer, memory stays flat."""
     numbers = [str(1234 + 1111 * i) for i in range(8)]
     expected = [speaker.digits(number, seed=i) for i, number in enumerate(numbers)]
+    copied = Synthesizer.from_pretrained("vocoder-16k").vocode(sentence)
     faults, answers, memory, end = [], [0] * 8, [], time.monotonic() + 30
+
+    def ask(own: Client, i: int) -> bool:
+        """One of all endpoints in turn; whether the answer is this visitor's."""
+        turn = answers[i] % 6
+        if turn == 1:
+            path = own.predict("vocoder-16k", handle_file(sentence), 0, 1, api_name="/vocode")[1]
+            return same(path, copied)
+        if turn == 2:
+            path, _ = own.predict("digits-8k", str(i), "theo", i, 9, 0, api_name="/walk")
+            return same(path, speaker.generate([str(i)], speaker="theo", z=speaker.latent(1, i))[0])
+        if turn == 3:
+            return own.predict("first", api_name="/run")[0]["value"] == "first"
+        if turn == 4:
+            seed, _, path, _ = own.predict("digits-8k", str(i), "theo", i, 1, api_name="/another_voice")
+            return same(path, speaker.digits(str(i), seed=seed))
+        path, _ = own.predict("digits-8k", numbers[i], "any voice", i, 1, api_name="/digits")
+        return same(path, expected[i])
 
     def visit(i: int) -> None:
         own = Client(server.address, verbose=False)
         while time.monotonic() < end:
             try:
-                path, _ = own.predict("digits-8k", numbers[i], "any voice", i, 1, api_name="/digits")
-                if not same(path, expected[i]):
+                if not ask(own, i):
                     faults.append(f"{i}: another answer")
                 answers[i] += 1
             except Exception as error:  # noqa: BLE001
@@ -324,21 +379,35 @@ def test_eight_clients_at_once(server, client, speaker):
 
 
 def test_nothing_outside_was_looked_up(server, client):
+    """Not even when a program names a file by an address."""
     client.predict("digits-8k", "1", "theo", 0, 1, api_name="/digits")
+    file = {"path": "https://example.org/x.wav", "meta": {"_type": "gradio.FileData"}}
+    answer = httpx.post(f"{server.address}/gradio_api/call/vocode", json={"data": ["vocoder-16k", file, 0, 1]})
+    assert answer.status_code == 400 and "upload the file" in answer.json()["detail"]
     hosts = set(server.looked_up.read_text().split())
     assert hosts <= {"127.0.0.1", "localhost", "::1", "0.0.0.0", "None"}, hosts
 
 
+def test_uploads_are_bounded_before_they_are_read(server):
+    address = f"{server.address}/gradio_api/upload"
+    answer = httpx.post(address, files={"files": ("x.wav", bytes(25_000_000))})
+    assert answer.status_code == 413 and "At most 20 MB" in answer.json()["detail"]
+    answer = httpx.post(f"{server.address}/gradio_api/call/digits", content=b"x" * 2_000_000)
+    assert answer.status_code == 413
+
+
 def test_limits_are_options_and_nothing_is_left(tmp_path, sentence):
     """By the command line, which starts the same file: a visitor who asks too often waits, files go at the end."""
-    running = Server(tmp_path / "s", "--max-requests", "2", "--max-seconds", "0.5", command=("-m", "wavegan", "demo"))
+    options = ["--max-requests", "3", "--max-seconds", "0.5", "--runs", str(tmp_path / "none")]
+    running = Server(tmp_path / "s", *options, command=("-m", "wavegan", "demo"))
     try:
         client = Client(running.address, verbose=False)
+        assert client.predict(None, api_name="/run")[0]["value"] is None  # no runs is no error
         with pytest.raises(AppError, match="lasts 1 s; at most 0.5 s"):
             client.predict("vocoder-16k", handle_file(sentence), 0, 1, api_name="/vocode")
         client.predict("digits-8k", "1", "theo", 0, 1, api_name="/digits")
-        with pytest.raises(AppError, match="At most 2 requests a minute"):
-            client.predict("digits-8k", "1", "theo", 0, 1, api_name="/digits")
+        with pytest.raises(AppError, match="At most 3 requests a minute"):  # another session is the same visitor
+            Client(running.address, verbose=False).predict("digits-8k", "1", "theo", 0, 1, api_name="/digits")
         assert [*running.temporary.glob("wavegan-demo-*/*")]
     finally:
         running.stop()
@@ -350,6 +419,8 @@ def test_starting_wrongly_is_one_sentence(server, tmp_path):
     for options, message in (
         (["--checkpoint", str(tmp_path / "none")], "No model or checkpoint folder"),
         (["--port", port], f"Port {port} is taken"),
+        (["--port", "99999"], "should be a number from 1 to 65535"),
+        (["--max-requests", "0"], "should be a number from 1"),
     ):
         done = subprocess.run([sys.executable, "demo/app.py", *options], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
@@ -440,12 +511,36 @@ def test_two_minutes_are_refused(page, tmp_path):
     page.get_by_text("long.wav lasts 120 s; at most 60 s are taken.").wait_for(timeout=30_000)
 
 
-def test_a_live_run_updates(page, runs, tmp_path):
+def test_a_live_run_updates(page, runs):
+    """Curves and, when they come, samples of a run that had nothing yet."""
     page.get_by_role("tab", name="Training").click()
-    page.locator("#standing").get_by_text("200").wait_for(timeout=30_000)
-    with (runs / "first" / "metrics.jsonl").open("a") as file:
-        print('{"step": 300, "train/loss": 0.1}', file=file)
+    page.get_by_role("combobox", name="Run").click()
+    page.get_by_role("option", name="empty").click()
+    page.get_by_text("Nothing logged yet.").wait_for(timeout=30_000)
+    tracker = Tracker(runs / "empty", 0)
+    tracker.log(300, {"train/loss": 0.1})
+    tracker.sample(300, "spoken", speech_like(0.5), speech_like(0.5), 16000)
+    tracker.close()
     page.locator("#standing").get_by_text("300").wait_for(timeout=30_000)
+    page.locator("#sample-step").get_by_text("300").wait_for(timeout=30_000)
+    assert page.locator(".toast-body").count() == 0
+
+
+def test_a_walk_by_keyboard(page, tmp_path):
+    page.get_by_role("slider", name="Position").focus()
+    page.keyboard.press("ArrowRight")
+    samples, rate = played(page, "walk-sound", tmp_path)
+    assert rate == 8000 and np.abs(samples).max() > 1000
+
+
+def test_dark_pages_are_readable(browser, server):
+    page = browser.new_page(color_scheme="dark")
+    page.goto(f"{server.address}?__theme=dark")
+    page.get_by_role("button", name="Speak").wait_for()
+    text = page.evaluate("getComputedStyle(document.querySelector('.prose p, .md p')).color")
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert sum(map(int, re.findall(r"\d+", text)[:3])) - sum(map(int, re.findall(r"\d+", back)[:3])) > 380
+    page.close()
 
 
 def test_a_phone_shows_all_of_it_and_a_keyboard_reaches_it(browser, server):

@@ -48,7 +48,7 @@ def probe(path: Path | str) -> Probe:
     path = _existing(path)
     try:
         info = soundfile.info(str(path), verbose=True)
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which says nothing of itself
         raise _not_audio(path, error) from None
     if not MIN_RATE <= info.samplerate <= MAX_RATE:
         raise UserError(f"{path} says it has {info.samplerate} samples a second; {MIN_RATE} to {MAX_RATE} make sense.")
@@ -65,8 +65,8 @@ def probe(path: Path | str) -> Probe:
 def read(path: Path | str, sample_rate: int | None = None, max_seconds: float | None = None) -> tuple[Tensor, int]:
     """Read a sound file as a mono waveform (T,), resampled to ``sample_rate`` if one is given.
 
-    G.722, which libsndfile does not know, is decoded by ffmpeg. With ``max_seconds``, of a longer file no more than
-    that is ever decoded, whatever its header says.
+    G.722, which libsndfile does not know, is decoded by ffmpeg. With ``max_seconds``, a longer file is refused
+    by its header; where that only estimates, as soon as more has been decoded.
 
     Returns:
         The waveform and its sample rate in Hz.
@@ -168,7 +168,7 @@ def find(folder: Path | str) -> list[Path]:
 
 def _check_length(path: Path, seconds: float, most: float | None) -> None:
     if most is not None and seconds > most:
-        raise UserError(f"{path} lasts {seconds:.0f} s; at most {most:g} s are taken. Cut it into pieces.")
+        raise UserError(f"{path} lasts {seconds:.3g} s; at most {most:g} s are taken. Cut it into pieces.")
 
 
 def _decode(path: Path, max_seconds: float | None = None) -> Tensor:

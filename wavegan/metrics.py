@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import threading
 import warnings
 
 import numpy as np
@@ -16,6 +17,7 @@ from wavegan.errors import UserError
 
 PESQ_RATE = 16000
 PESQ_PIECE_SECONDS = 15
+_WARNINGS = threading.Lock()  # filters of warnings are the whole process's
 COPY_SECONDS = 60  # PESQ and ESTOI of hours would take longer than the copy, and all memory
 
 
@@ -81,7 +83,7 @@ def estoi(real: Tensor, fake: Tensor, sample_rate: int) -> float:
     from pystoi import stoi
 
     real, fake = align(real, fake)
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # pystoi warns and returns 1e-5 when it has too few frames
         try:
             return float(stoi(np.asarray(real), np.asarray(fake), sample_rate, extended=True))

@@ -150,9 +150,14 @@ class Synthesizer:
         """``count`` latents (count, Z) of a generation model, the same for the same seed on every machine.
 
         Raises:
-            UserError: not a generation model, or a seed outside 0 to 2**63 - 1.
+            UserError: not a generation model, or a seed outside 0 to 2**32 - 1.
         """
         return self._generation().draw(count, torch.Generator().manual_seed(_check_seed(seed)))
+
+    def speaker(self, seed: int = 0) -> str | None:
+        """The speaker that a seed draws for a single clip or number; None for a model without speakers."""
+        self._generation()
+        return next(iter(self._speakers(None, 1, seed)), None)
 
     def generate(
         self,
@@ -232,8 +237,7 @@ class Synthesizer:
             raise UserError(f"gap should lie between 0 and 10 seconds, got {gap!r}.")
         words = task.conditions.get("label", [])
         labels = [item if item in words else DIGITS[int(item)] for item in items]
-        if speaker is None and "speaker" in task.conditions:  # one voice for the whole number
-            speaker = self._speakers(None, 1, seed)[0]
+        speaker = self.speaker(seed) if speaker is None else speaker  # one voice for the whole number
         clips = self.generate(labels, speaker=speaker, seed=seed, truncation=truncation, z=z)
         silence = np.zeros(round(gap * self.sample_rate), np.float32)
         pieces = [piece for clip in clips for piece in (_trim(clip), silence)]
@@ -302,8 +306,9 @@ class Synthesizer:
 
 
 def _check_seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
-        raise UserError(f"seed should be a whole number from 0 up to 2 ** 63 - 1, got {seed!r}.")
+    # PyTorch takes larger ones, and drops all but their last 32 bits.
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**32:
+        raise UserError(f"seed should be a whole number from 0 up to 2 ** 32 - 1, got {seed!r}.")
     return int(seed)
 
 

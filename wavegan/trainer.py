@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import MethodType
 from typing import Any, NamedTuple
 
 import torch
@@ -92,7 +93,8 @@ class Trainer:
         optimizers = build_optimizers(trained, rate, c.betas, c.weight_decay, muon_rate)
         if c.compile:
             for name in {"generate", "compare"} & set(dir(module)):  # what the training step calls
-                setattr(module, name, torch.compile(getattr(module, name)))
+                compiled = torch.compile(getattr(type(module), name))
+                setattr(module, name, MethodType(compiled, module))  # a plain function would pass Fabric by
         module, *optimizers = self.fabric.setup(module, *optimizers)
         return module, optimizers
 
