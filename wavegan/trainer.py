@@ -219,7 +219,8 @@ class Trainer:
         with self.watch("generator"):
             x = self.task.sample_input(real, label) if mel is None else mel
             with torch.set_grad_enabled(with_gradient):
-                fake, spectrum = self.generator.generate(x, label)
+                with self.fabric.autocast():  # alone, Fabric wraps nothing and would start none
+                    fake, spectrum = self.generator.generate(x, label)
                 fake = self.task.compose(fake, x)
             heard = [self.task.target(real), fake]
             if self.recipe.augment and self.adversarial:
@@ -228,7 +229,7 @@ class Trainer:
 
     def _discriminator_terms(self, draft: Draft) -> tuple[dict[str, Tensor], Tensor]:
         c, (real, fake) = self.config, draft.heard
-        with self.watch("discriminators"):
+        with self.watch("discriminators"), self.fabric.autocast():
             real_out, fake_out = self.discriminators.compare(real, fake.detach(), draft.label)
         with self.watch("losses"):
             terms = self.objective.discriminator(real_out, fake_out)

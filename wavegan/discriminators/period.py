@@ -1,7 +1,7 @@
 """Multi-period discriminator, MPD (Kong 2020, arXiv 2010.05646, section 2.3).
 
 The published Conv2d with (k, 1) kernels never mixes the columns of a period, so it is a Conv1d over
-(B * period, C, T / period): the same mathematics and parameters, faster kernels.
+(B * period, C, T / period): the same mathematics and parameters.
 """
 
 from __future__ import annotations
