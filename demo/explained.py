@@ -13,7 +13,7 @@ from matplotlib.patches import ConnectionPatch
 from stage import Stage
 
 from wavegan import Synthesizer
-from wavegan.discriminators import FramesConfig, PeriodConfig, ResolutionConfig, WaveGANDiscriminatorConfig
+from wavegan.discriminators import FramesConfig, ResolutionConfig
 
 SEED = 3
 TEXT = Path(__file__).with_name("explained.md")
@@ -63,12 +63,10 @@ def views(clip: torch.Tensor, task) -> dict[str, np.ndarray]:  # noqa: ANN001
     """What discriminators of the package look at, of a clip (1, 1, T), as images."""
     (resolution,) = ResolutionConfig(resolutions=[(512, 64, 256)]).build(task)
     (frames,) = FramesConfig(resolutions=[(256, 64, 64)]).build(task)
-    period = PeriodConfig(periods=[5]).periods[0]
-    (whole,) = WaveGANDiscriminatorConfig(dim=1).build(task)
+    period, samples = 5, clip[0, 0]
     with torch.inference_mode():
         spectrum = resolution.analyse(clip)[0, 0].T
         mel = frames.analyse(clip)[0]
-        samples = whole.analyse(clip)[0, 0]
     folded = samples[: len(samples) // period * period].reshape(-1, period).T
     middle = folded.shape[1] // 3
     return {

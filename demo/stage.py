@@ -128,7 +128,6 @@ def sound(waveform: np.ndarray | torch.Tensor, sample_rate: int) -> Sound:
     Raises:
         UserError: samples that aren't finite.
     """
-    samples = np.asarray(waveform, np.float64)
-    if not np.isfinite(samples).all():
+    if not np.isfinite(np.asarray(waveform)).all():
         raise UserError("The model gave samples that are not finite. Its weights are damaged; take another model.")
-    return sample_rate, np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+    return sample_rate, audio.to_int16(waveform)

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from wavegan import audio, config, manifest
+from wavegan import audio, config, manifest, runs
 from wavegan.data import Segments
 from wavegan.dsp import LogMel
 from wavegan.errors import UserError, reported
@@ -277,10 +276,7 @@ def peak_memory(name: str, options: argparse.Namespace) -> int:
         side = build(name, options, Path(folder))
         for _ in range(WARM_UP_STEPS):
             side.step()
-    if options.device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return runs.peak_memory(torch.device(options.device))
 
 
 def peak_memory_alone(name: str, options: argparse.Namespace) -> int:

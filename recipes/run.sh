@@ -10,7 +10,7 @@ python "$recipe/prepare.py" "$@" --output "data/$name"
 for stage in "${stages[@]}"; do
   run=runs/$name-$stage
   [ "$stage" = "${stages[-1]}" ] && run=runs/$name
-  if [ -e "$run/trainer.pt" ]; then
+  if compgen -G "$run/trainer*.pt" >/dev/null; then  # or the one before, if a save was cut short
     wavegan train --resume "$run"
   else
     wavegan train "$recipe/$stage.yaml" --run "$run"

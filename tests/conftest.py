@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,13 @@ from wavegan import audio, manifest
 from wavegan.manifest import Utterance
 
 RATE = 16000
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def speech_like(seconds: float = 1.0, sample_rate: int = RATE, seed: int = 0) -> torch.Tensor:

@@ -20,7 +20,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.conftest import speech_like
+from tests.conftest import free_port, speech_like
 from wavegan import Synthesizer, audio, checkpoint
 from wavegan.dsp import LogMelConfig
 from wavegan.generators import WaveGANConfig
@@ -58,9 +58,7 @@ class Server:
     """A demo that runs: ``address``, and ``looked_up``, the file of names that it asked for."""
 
     def __init__(self, folder: Path, *options: str, command: tuple[str, ...] = ("demo/app.py",)):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.address = f"http://127.0.0.1:{port}"
         self.looked_up, self.temporary = folder / "hosts", folder / "temporary"
         self.temporary.mkdir(parents=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from tests.conftest import free_port
 from tests.test_trainer import assert_same_run
 from wavegan import checkpoint
 from wavegan.runs import resume_run, start_run
@@ -21,17 +22,11 @@ from wavegan.runs import resume_run, start_run
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def torchrun(processes: int, *arguments: object, options: tuple[str, ...] = (), port: int | None = None):  # noqa: ANN201
+def torchrun(processes: int, *arguments: object) -> subprocess.Popen:
     """`wavegan train ARGUMENTS` in several processes, started."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes, *options]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes]
     # torchrun takes --run for an abbreviation of one of its own options: -o is the same.
-    command += ["--master-port", port or free_port(), "-m", "wavegan", "train", *arguments]
+    command += ["--master-port", free_port(), "-m", "wavegan", "train", *arguments]
     return subprocess.Popen(
         [str(part) for part in command], env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -140,7 +135,7 @@ def test_a_port_in_use_is_one_sentence(recipe_file, tmp_path):
     assert not (tmp_path / "run" / "trainer.pt").exists()
 
 
-def test_draws_of_parts_differ_and_data_does_not_depend_on_their_number(recipe_file, tmp_path):
+def test_data_does_not_depend_on_the_number_of_parts(recipe_file, tmp_path):
     trainer = start_run(recipe_file, ["data.global_batch_size=8"], tmp_path / "run")
     whole = trainer.segments.batch(3).waveform
     parts = [trainer.segments.batch(3, part, 4).waveform for part in range(4)]

@@ -135,7 +135,8 @@ def test_a_full_disk_leaves_the_old_checkpoint(recipe_file, tmp_path):
     trainer = start_run(recipe_file, SHORT, tmp_path / "run")
     trainer.train()
     before = (tmp_path / "run" / "trainer.pt").read_bytes()
-    with mock.patch.object(Path, "write_bytes", side_effect=OSError(28, "No space left on device")):
+    full = mock.patch("os.fsync", side_effect=OSError(28, "No space left on device"))
+    with mock.patch.object(checkpoint, "save_generator"), full:  # the small files fitted
         with pytest.raises(UserError, match="No space left on device. What was there before is untouched"):
             trainer.save()
     assert (tmp_path / "run" / "trainer.pt").read_bytes() == before

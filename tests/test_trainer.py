@@ -218,3 +218,18 @@ def test_a_vocoder_begins_with_a_part_of_another(recipe_file, tmp_path):
     assert all(torch.equal(tensor, head[name]) for name, tensor in trainer.generator.head.state_dict().items())
     with pytest.raises(UserError, match="diversity is for generation"):
         start_run(recipe_file, ["objective.weights.diversity=1"], tmp_path / "third")
+
+
+def test_bf16_reaches_the_layers_of_both_players_in_their_turns(recipe_file, tmp_path):
+    options = ["trainer.precision=bf16-mixed", "trainer.adversarial_start=0", "trainer.critic_steps=0"]
+    trainer = start_run(recipe_file, options, tmp_path / "run")
+    seen = {"generator": [], "discriminators": []}
+    for name, found in seen.items():
+        for layer, module in getattr(trainer, name).named_modules():
+            if layer.endswith("head.out"):
+                continue  # amplitudes and phases stay in float32
+            if isinstance(module, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)):
+                module.register_forward_hook(lambda m, i, output, found=found: found.append(output.dtype))
+    logs = trainer.train_step()
+    assert all(found and set(found) == {torch.bfloat16} for found in seen.values()), seen
+    assert all(torch.isfinite(term) for term in logs.values())

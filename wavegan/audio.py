@@ -100,15 +100,19 @@ def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> 
     path = Path(path)
     check_target(path)
     file_format = path.suffix[1:].upper()
-    samples = np.clip(np.asarray(waveform, dtype=np.float64), -1.0, 1.0)
-    if not np.isfinite(samples).all():
+    if not np.isfinite(np.clip(np.asarray(waveform, np.float64), -1, 1)).all():
         raise UserError(f"Cannot write {path}: the waveform has samples that are not finite (NaN or infinity).")
-    pcm = np.round(samples * 32767).astype(np.int16)  # our own rounding: +1.0 is 32767 and never wraps to -32768
     with replacing(path) as partial:
         try:
-            soundfile.write(str(partial), pcm, sample_rate, format=file_format)
+            soundfile.write(str(partial), to_int16(waveform), sample_rate, format=file_format)
         except soundfile.LibsndfileError as error:
             raise UserError(f"Cannot write {path}: {_reason(error)} Choose a place that can be written.") from None
+
+
+def to_int16(waveform: Tensor | np.ndarray) -> np.ndarray:
+    """A finite waveform as 16-bit samples, clipped to [-1, 1]: +1.0 is 32767 and never wraps to -32768."""
+    samples = np.clip(np.asarray(waveform, dtype=np.float64), -1.0, 1.0)
+    return np.round(samples * 32767).astype(np.int16)
 
 
 def check_target(path: Path) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from wavegan import __version__, config
 from wavegan.config import Config
 from wavegan.errors import UserError
-from wavegan.files import replacing, write_atomically
+from wavegan.files import replacing, write_atomically, write_durably
 from wavegan.generators import GeneratorConfig
 from wavegan.layers import fold_weight_norm
 from wavegan.tasks import TaskConfig
@@ -145,9 +145,7 @@ def save_trainer(folder: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     with replacing(folder / TRAINER) as partial:
-        partial.write_bytes(buffer.getbuffer())
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        write_durably(partial, buffer.getbuffer())
         if (folder / TRAINER).exists():
             os.replace(folder / TRAINER, folder / PREVIOUS)
 

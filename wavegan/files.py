@@ -32,7 +32,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write and flush to disk, then rename: readers see the old file or the new one, after a power cut too."""
-    with replacing(path) as partial, partial.open("wb") as file:
+    with replacing(path) as partial:
+        write_durably(partial, data)
+
+
+def write_durably(path: Path, data: bytes | memoryview) -> None:
+    """Write and flush to disk."""
+    with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -6,6 +6,7 @@ perturb what ``analyse`` gives (a standardised log-mel, a spectrum, the waveform
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -13,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from wavegan.config import Config
-from wavegan.discriminators import Discriminators
+from wavegan.discriminators import Discriminator, Discriminators
 
 
 class GradientPenalty(Config):
@@ -34,6 +35,18 @@ class GradientPenalty(Config):
         return torch.stack(terms).mean()
 
 
+def _heard(
+    discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None
+) -> Iterator[tuple[Discriminator, Tensor, Tensor | None]]:
+    """Each discriminator, what it hears of real and fake clips together, their labels."""
+    waveform = torch.cat([real, fake])
+    labels = None if label is None else torch.cat([label, label])
+    for member in discriminators.members:
+        with torch.no_grad():
+            x = member.analyse(waveform)
+        yield member, x, labels
+
+
 class ExactPenalty(Config):
     """R1 + R2 as ``FiniteDifferencePenalty`` estimates them, by double backward: exact, and quick on a GPU.
 
@@ -45,12 +58,8 @@ class ExactPenalty(Config):
     interval: int = Field(4, ge=1)
 
     def __call__(self, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None) -> Tensor:
-        waveform = torch.cat([real, fake])
-        labels = None if label is None else torch.cat([label, label])
         terms = []
-        for member in discriminators.members:
-            with torch.no_grad():
-                x = member.analyse(waveform)
+        for member, x, labels in _heard(discriminators, real, fake, label):
             x.requires_grad_(True)
             logits = member.judge(x, labels).logits
             (gradient,) = torch.autograd.grad(logits.mean(1).sum(), x, create_graph=True)
@@ -72,13 +81,9 @@ class FiniteDifferencePenalty(Config):
     epsilon: float = Field(0.05, gt=0)
 
     def __call__(self, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None) -> Tensor:
-        waveform = torch.cat([real, fake])
-        labels = None if label is None else torch.cat([label, label])
         terms = []
-        for member in discriminators.members:
-            with torch.no_grad():
-                x = member.analyse(waveform)
-                step = self.epsilon * x.std()
+        for member, x, labels in _heard(discriminators, real, fake, label):
+            step = self.epsilon * x.std()
             # One forward for both: phase shuffle and spectral norm then change nothing between them.
             pair = torch.cat([x, x + step * torch.randn_like(x)])
             still, moved = member.judge(pair, None if labels is None else labels.repeat(2, 1)).logits.chunk(2)

@@ -121,8 +121,7 @@ def dry_run(recipe_path: Path, overrides: Sequence[str], finetune: Path | None =
         trainer.save()
         size = sum(path.stat().st_size for path in (Path(folder) / "run").glob("*") if path.is_file())
         trainer.tracker.close()
-    peak = torch.cuda.max_memory_allocated() if trainer.device.type == "cuda" else _peak_memory()
-    lines.append(f"memory: {peak / 1e9:.1f} GB on {trainer.device.type}")
+    lines.append(f"memory: {peak_memory(trainer.device) / 1e9:.1f} GB on {trainer.device.type}")
     lines.append(f"disk: {2 * size / 1e6:.0f} MB for checkpoints, and samples every {c.valid_interval:,} steps")
     lines.append(f"time: {clock(total)}, without {-(-c.max_steps // c.valid_interval)} validations")
     return "\n".join(lines)
@@ -145,7 +144,10 @@ def _time_step(trainer: Trainer, step: int) -> float:
     return (time.perf_counter() - start) / rounds
 
 
-def _peak_memory() -> int:
+def peak_memory(device: torch.device) -> int:
+    """Bytes at most so far: on a GPU what PyTorch allocated there, else all resident memory of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     import resource  # which Windows hasn't
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -248,7 +248,8 @@ class Trainer:
             terms = self.objective.generator(draft.real, draft.fake, draft.spectrum, real_out, fake_out)
             if "diversity" in self.objective.weights:
                 generator, x, label = self.generator, draft.x, draft.label
-                terms["diversity"] = self.task.diversity(self.objective, generator, x, draft.fake, label)
+                with self.fabric.autocast():
+                    terms["diversity"] = self.task.diversity(self.objective, generator, x, draft.fake, label)
             return terms, self.objective.total(terms)
 
     def _check_loss(self, player: str, terms: dict[str, Tensor], total: Tensor) -> None:
@@ -292,9 +293,8 @@ class Trainer:
         now = time.monotonic()
         speed = (self.step - self._clock_step) / max(now - self._clock, 1e-9)
         self._clock, self._clock_step = now, self.step
-        seconds = (
-            speed * self.recipe.data.global_batch_size * self.recipe.data.segment_length / self.features.sample_rate
-        )
+        data = self.recipe.data
+        seconds = speed * data.global_batch_size * data.segment_length / self.features.sample_rate
         values = {name: float(term) for name, term in self.logs.items()}
         values |= {"train/learning_rate": self.optimizers_g[0].param_groups[0]["lr"]}
         if self.tracker:
