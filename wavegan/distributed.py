@@ -47,6 +47,17 @@ def connect(accelerator: str, precision: Literal["32-true", "bf16-mixed"]) -> Fa
     return fabric
 
 
+def quickest_precision(accelerator: str) -> Literal["32-true", "bf16-mixed"]:
+    """bf16-mixed where the device multiplies in bfloat16; where that is emulated, it is far slower than float32."""
+    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        quick = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        quick = False
+    else:
+        quick = torch.cpu._is_avx512_bf16_supported()
+    return "bf16-mixed" if quick else "32-true"
+
+
 def launched() -> tuple[int, int]:
     """How many processes were started together, and on how many machines."""
     environment = os.environ

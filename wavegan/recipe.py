@@ -33,6 +33,7 @@ class TrainerConfig(Config):
     ``initial_discriminators``: run whose discriminators the first ones begin as. ``frozen``: parts of the generator
     that are not trained; ``frozen_steps``: all of it, for so many first steps in which only discriminators learn.
     ``accumulate``: passes whose gradients are summed to one step, where the batch doesn't fit into memory.
+    ``precision``: of the networks; auto is bf16-mixed where the device multiplies in bfloat16, decided when a run begins.
     ``compile``: by torch.compile; measure before (recipes/bench_training.py). ``wandb``: project at Weights & Biases
     to log to as well.
     """
@@ -63,7 +64,7 @@ class TrainerConfig(Config):
     num_samples: int = Field(2, ge=0)
     wandb: str | None = None
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true"
 
     @property
     def adversarial_step(self) -> int:

@@ -44,6 +44,10 @@ class Trainer:
     """Trains one recipe in one run folder; ``resume=True`` goes on from its ``trainer.pt``, bit-exactly."""
 
     def __init__(self, recipe: Recipe, folder: Path, resume: bool = False):
+        if recipe.trainer.precision == "auto":  # what it is here stays with the run, wherever that goes on
+            precision = distributed.quickest_precision(recipe.trainer.accelerator)
+            trainer = recipe.trainer.model_copy(update={"precision": precision})
+            recipe = recipe.model_copy(update={"trainer": trainer})
         c = self.config = recipe.trainer
         self.folder, self.features = folder, recipe.task.features
         self.fabric = distributed.connect(c.accelerator, c.precision)
@@ -243,7 +247,7 @@ class Trainer:
         if self.adversarial:
             with self.watch("discriminators"), self.fabric.autocast():
                 # Not through DistributedDataParallel, which would wait for gradients of the frozen discriminators.
-                real_out, fake_out = self._plain_discriminators.compare(*draft.heard, draft.label)
+                real_out, fake_out = self._plain_discriminators.compare(*draft.heard, draft.label, learning=False)
         with self.watch("losses"):
             terms = self.objective.generator(draft.real, draft.fake, draft.spectrum, real_out, fake_out)
             if "diversity" in self.objective.weights:

@@ -52,9 +52,17 @@ class Discriminators(nn.Module):
         return [member(waveform, label) for member in self.members]
 
     def compare(
-        self, real: Tensor, fake: Tensor, label: Tensor | None = None
+        self, real: Tensor, fake: Tensor, label: Tensor | None = None, learning: bool = True
     ) -> tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]:
-        """Outputs for real and fake from one forward on both: half the kernel launches, one spectral-norm update."""
+        """Outputs for real and fake.
+
+        ``learning``: in the discriminators' own turn, from one forward on both: half the kernel launches, one
+        spectral-norm update. In the generator's, real clips get no gradient and no backward pass.
+        """
+        if not learning:
+            with torch.no_grad():
+                real_out = self(real, label)
+            return real_out, self(fake, label)
         labels = None if label is None else torch.cat([label, label])
         outputs = self(torch.cat([real, fake]), labels)
         batch = len(real)

@@ -1,7 +1,7 @@
 """Multi-period discriminator, MPD (Kong 2020, arXiv 2010.05646, section 2.3).
 
-The published Conv2d with (k, 1) kernels never mixes the columns of a period, so it is a Conv1d over
-(B * period, C, T / period): the same mathematics and parameters.
+The published Conv2d with (k, 1) kernels runs along the strided axis of memory. Here the period comes first and time
+last, (B, C, period, N), so that a (1, k) kernel reads neighbours: the same mathematics and parameters, faster.
 """
 
 from __future__ import annotations
@@ -49,14 +49,18 @@ class PeriodDiscriminator(Discriminator):
         self.projection = Projection(label_sizes, channels[-1])
 
     def judge(self, x: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        batch, _, length = x.shape
-        waveform = F.pad(x, (0, -length % self.period), mode="reflect")
-        x = waveform.unflatten(2, (-1, self.period)).permute(0, 3, 1, 2).flatten(0, 1)  # (B * p, 1, T / p)
+        waveform = F.pad(x, (0, -x.shape[-1] % self.period), mode="reflect")
+        x = waveform.unflatten(2, (-1, self.period)).transpose(2, 3).contiguous()  # (B, 1, p, T / p)
         feature_maps = []
         for conv in self.convs:
-            x = F.leaky_relu(conv(x), 0.1)
-            feature_maps.append(x.unflatten(0, (batch, self.period)))
-        features = feature_maps[-1].transpose(1, 2)  # (B, C, p, N)
-        x = self.conv_post(x).unflatten(0, (batch, self.period))
-        feature_maps.append(x)
-        return DiscriminatorOutput(x.flatten(1) + self.projection(features, label), feature_maps)
+            x = F.leaky_relu(_along_time(conv, x), 0.1)
+            feature_maps.append(x)
+        logits = _along_time(self.conv_post, x)
+        feature_maps.append(logits)
+        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps)
+
+
+def _along_time(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """A 1-D convolution of every row of (B, C, p, N)."""
+    stride, padding = (1, *conv.stride), (0, *conv.padding)
+    return F.conv2d(x, conv.weight.unsqueeze(2), conv.bias, stride, padding)
