@@ -24,7 +24,7 @@ from tests.conftest import free_port, speech_like
 from wavegan import Synthesizer, audio, checkpoint
 from wavegan.dsp import LogMelConfig
 from wavegan.generators import WaveGANConfig
-from wavegan.synthesizer import DIGITS
+from wavegan.speaking import DIGITS
 from wavegan.tasks import GenerationConfig
 from wavegan.tracker import Tracker
 

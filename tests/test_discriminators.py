@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.test_generation import TASK
 from wavegan import UserError, load_recipe, losses
 from wavegan.discriminators import (
     Discriminator,
@@ -23,8 +22,10 @@ from wavegan.discriminators import (
 )
 from wavegan.dsp import LogMelConfig
 from wavegan.losses import Objective, ObjectiveConfig
+from wavegan.tasks import GenerationConfig
 
-UNLABELLED = TASK.model_copy(update={"conditions": {}})
+FEATURES = {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "n_mels": 12, "floor": 1e-3}
+UNLABELLED = GenerationConfig(features=FEATURES, length=1024, conditions={})
 CONFIGS = {
     "frames": FramesConfig(resolutions=[(64, 16, 12)], channels=8),
     "period": PeriodConfig(periods=[2, 3], channels=[4, 8]),

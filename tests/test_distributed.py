@@ -124,7 +124,7 @@ def test_a_lost_process_is_started_again_and_all_go_on(recipe_file, tmp_path):
     os.kill(workers(process)[1], signal.SIGKILL)
     status, output = finish(process)
     assert status == 0, output
-    assert output.count("Trained 60 steps") == 1 and "Signal 9" in output
+    assert output.count("Trained 60 steps") == 1
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "train/learning_rate" in line] == list(range(1, 61))
 

@@ -18,7 +18,7 @@ from wavegan import checkpoint, export
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
-from wavegan.generators import HiFiGANConfig, LatentConfig, SpectralConfig, WaveGANConfig
+from wavegan.generators import BigVGANConfig, HiFiGANConfig, LatentConfig, SpectralConfig, WaveGANConfig
 from wavegan.graphs import generator_graph, mel_graph
 from wavegan.layers import fold_weight_norm
 from wavegan.synthesizer import Synthesizer
@@ -32,7 +32,9 @@ WORDS = GenerationConfig(
 )
 SMALL_HIFIGAN = HiFiGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
 SMALL_SPECTRAL = SpectralConfig(dim=16, num_blocks=2)
+SMALL_BIGVGAN = BigVGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
 GENERATORS = {
+    "bigvgan": (SMALL_BIGVGAN, VOCODER),
     "hifigan-1": (SMALL_HIFIGAN, VOCODER),
     "hifigan-2": (SMALL_HIFIGAN.model_copy(update={"resblock": 2}), VOCODER),
     "spectral-prior": (SMALL_SPECTRAL, VOCODER),

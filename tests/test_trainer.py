@@ -236,12 +236,11 @@ def test_bf16_reaches_the_layers_of_both_players_in_their_turns(recipe_file, tmp
     assert all(torch.isfinite(term) for term in logs.values())
 
 
-@pytest.mark.parametrize("stop", [3, 6], ids=["before the discriminators", "in mid-game"])
-def test_san_and_the_balancer_resume_exactly(recipe_file, tmp_path, stop):
-    options = ["objective.san=true", "objective.balancer={decay: 0.9}"]
+def test_san_and_the_balancer_resume_exactly(recipe_file, tmp_path):
+    options = ["objective.san=true", "objective.balancer={decay: 0.9}", "trainer.num_samples=0"]
     start_run(recipe_file, options, tmp_path / "whole").train()
     trainer = start_run(recipe_file, options, tmp_path / "parts")
-    stop_after(trainer, stop)
+    stop_after(trainer, 6)
     trainer.train()
     resume_run(tmp_path / "parts").train()
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
