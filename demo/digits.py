@@ -11,7 +11,7 @@ import torch
 from stage import SHORT, Sound, Stage, sound
 
 from wavegan import Synthesizer, UserError
-from wavegan.synthesizer import DIGITS
+from wavegan.speaking import DIGITS
 
 ANY = "any voice"
 TAKES = 8

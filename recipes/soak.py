@@ -1,10 +1,11 @@
 """Resume equals never having stopped: a training that is killed again and again, beside one that isn't.
 
-    python recipes/soak.py RECIPE.yaml [key=value ...] [--kills 50] [--processes 1] [--output runs/soak]
+    python recipes/soak.py [RECIPE.yaml key=value ...] [--kills 50] [--processes 1] [--output runs/soak]
 
 Trains the recipe once to its end. Then again in processes that get SIGKILL, or every third time SIGTERM, at random
-moments, and go on by `--resume` each time. At the end weights, optimizers, averages and curves must be the same, bit
-for bit. Take a recipe of a few minutes, with a small trainer.checkpoint_interval.
+moments, and go on by `--resume` each time. At every end weights, optimizers, averages and curves must be the same, bit
+for bit; if kills are left, it begins anew. Without a recipe it is a small one, with everything in it that has a state,
+on made speech. Of your own, take one of a few minutes, with a small trainer.checkpoint_interval.
 """
 
 from __future__ import annotations
@@ -20,23 +21,57 @@ import time
 from pathlib import Path
 
 import torch
+from bench_training import write_corpus
 
 from wavegan import checkpoint
 from wavegan.errors import UserError, reported
 
+SMALL = """
+name: soak
+task:
+  name: vocoder
+  features: {{sample_rate: 22050, n_fft: 512, hop_length: 128, n_mels: 40}}
+generator: {{name: spectral, dim: 32, num_blocks: 2}}
+discriminators:
+  - {{name: period, periods: [2, 3], channels: [4, 8, 8]}}
+  - {{name: scale, scales: 1, channels: [16, 16, 16, 16, 16, 16, 16]}}
+objective:
+  san: true
+  balancer: {{decay: 0.99}}
+  weights: {{mel: 0, multi_resolution_mel: 2, log_amplitude: 1, phase: 1, complex_stft: 1}}
+  mel_resolutions: [[512, 128, 40], [256, 64, 20]]
+data: {{train: "{0}/train.jsonl", valid: "{0}/valid.jsonl", segment_length: 4096, global_batch_size: 4}}
+trainer:
+  max_steps: 400
+  muon_learning_rate: 0.02
+  adversarial_start: 0.3
+  critic_steps: 1
+  warmup_steps: 20
+  log_interval: 1
+  valid_interval: 50
+  checkpoint_interval: 10
+  num_samples: 0
+  accelerator: cpu
+selection: {{metric: mel_l1, keep: 2}}
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", nargs="+", help="recipe and overrides")
+    parser.add_argument("recipe", nargs="*", help="recipe and overrides")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--processes", type=int, default=1, help="of each training, by torchrun")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--output", "-o", type=Path, default=Path("runs/soak"))
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     whole, killed = options.output / "whole", options.output / "killed"
     for folder in (whole, killed):
         shutil.rmtree(folder, ignore_errors=True)
     options.output.mkdir(parents=True, exist_ok=True)
+    if not options.recipe or "=" in options.recipe[0]:
+        write_corpus(options.output, segment=4096)
+        (options.output / "small.yaml").write_text(SMALL.format(options.output.absolute()))
+        options.recipe.insert(0, str(options.output / "small.yaml"))
     start = time.monotonic()
     end = run(options, whole, None)
     if end:
@@ -44,20 +79,23 @@ def main() -> None:
     longest = max((time.monotonic() - start) / 3, 1.0)
     moments, survived, lost = random.Random(options.seed), 0, []
     while survived < options.kills:
-        before = last_step(killed)
-        status = run(
-            options, killed, (moments.uniform(0, longest), [signal.SIGKILL, signal.SIGTERM][survived % 3 == 2])
-        )
+        shot = signal.SIGTERM if survived % 3 == 2 else signal.SIGKILL
+        if run(options, killed, (moments.uniform(0, longest), shot)) == 0:  # finished before it was hit: once more
+            check(whole, killed, survived)
+            shutil.rmtree(killed)
+            continue
         survived += 1
         lost.append(max(last_step(killed) - saved_step(killed), 0))
         print(f"kill {survived}: at step {last_step(killed)}, {lost[-1]} steps to repeat", flush=True)
-        if status == 0 or last_step(killed) == before == last_step(whole):  # finished before it was hit: once more
-            shutil.rmtree(killed)
     if end := run(options, killed, None):
         raise UserError(f"Going on after {survived} kills ends with status {end}; see {options.output / 'log'}.")
+    check(whole, killed, survived)
+    print(f"{survived} kills, at most {max(lost)} steps to repeat: the same weights and curves, bit for bit.")
+
+
+def check(whole: Path, killed: Path, survived: int) -> None:
     if differences := compare(whole, killed):
         raise UserError(f"After {survived} kills the runs differ: {', '.join(differences[:5])}.")
-    print(f"{survived} kills, at most {max(lost)} steps to repeat: the same weights and curves, bit for bit.")
 
 
 def run(options: argparse.Namespace, folder: Path, shot: tuple[float, signal.Signals] | None) -> int:

@@ -22,9 +22,9 @@ from wavegan.runs import resume_run, start_run
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 
-def torchrun(processes: int, *arguments: object) -> subprocess.Popen:
+def torchrun(processes: int, *arguments: object, restarts: int = 0) -> subprocess.Popen:
     """`wavegan train ARGUMENTS` in several processes, started."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes, "--max-restarts", restarts]
     # torchrun takes --run for an abbreviation of one of its own options: -o is the same.
     command += ["--master-port", free_port(), "-m", "wavegan", "train", *arguments]
     return subprocess.Popen(
@@ -115,6 +115,48 @@ def test_a_killed_process_ends_the_job_and_another_number_goes_on(recipe_file, t
     trainer = resume_run(tmp_path / "run", ["trainer.max_steps=151"])  # alone
     assert trainer.step == step
     trainer.train_step()
+
+
+def test_a_lost_process_is_started_again_and_all_go_on(recipe_file, tmp_path):
+    options = ["trainer.max_steps=60", "trainer.checkpoint_interval=5", "trainer.log_interval=1"]
+    process = torchrun(2, recipe_file, *options, "trainer.num_samples=0", "-o", tmp_path / "run", restarts=1)
+    wait_for_step(tmp_path / "run", 12)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    status, output = finish(process)
+    assert status == 0, output
+    assert output.count("Trained 60 steps") == 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "train/learning_rate" in line] == list(range(1, 61))
+
+
+def test_san_and_the_balancer_train_in_two_processes_as_in_one(recipe_file, tmp_path):
+    options = [*STEPS, "objective.san=true", "objective.balancer={decay: 0.9}"]
+    start_run(recipe_file, options, tmp_path / "one").train()
+    status, output = finish(torchrun(2, recipe_file, *options, "-o", tmp_path / "two"))
+    assert status == 0, output
+    assert difference(tmp_path / "one", tmp_path / "two") < 1e-5
+    averages, others = (checkpoint.load_trainer(tmp_path / name)["balancer"] for name in ("one", "two"))
+    assert averages.keys() == others.keys() == {"complex_stft", "adversarial"}
+    assert all(torch.allclose(average, others[name], rtol=1e-4) for name, average in averages.items())
+
+
+def test_an_unmeasured_metric_ends_all_processes_by_one_sentence(recipe_file, tmp_path):
+    options = ["selection={metric: loudness}", "trainer.valid_interval=2", "trainer.num_samples=0"]
+    status, output = finish(torchrun(2, recipe_file, *options, "-o", tmp_path / "run"))
+    assert status != 0 and "selection.metric 'loudness' is not measured here; there are: " in output, output
+    assert "has gone" not in output
+    assert output.count("Traceback") == 1 and "ChildFailedError" in output  # torchrun's own
+
+
+def test_bf16_is_for_the_networks_and_not_for_waveforms_and_losses(recipe_file, tmp_path):
+    options = ["trainer.precision=bf16-mixed", "trainer.adversarial_start=0", "trainer.critic_steps=0"]
+    trainer = start_run(recipe_file, [*options, "objective.weights.feature_matching=0"], tmp_path / "run")
+    given = trainer.fabric.strategy.precision.convert_input(torch.zeros(1))  # what several processes do to waveforms
+    assert given.dtype is torch.float32
+    assert {name: term.dtype for name, term in trainer.train_step().items() if "adversarial" in name} == {
+        "train/d/adversarial": torch.float32,
+        "train/g/adversarial": torch.float32,
+    }
 
 
 def test_refusals(recipe_file, tmp_path):

@@ -1,4 +1,4 @@
-"""Losses against hand-worked numbers."""
+"""Losses and their balance against hand-worked numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests.conftest import speech_like
-from wavegan import losses
+from wavegan import UserError, load_recipe, losses
+from wavegan.balancer import Balancer, BalancerConfig
 from wavegan.discriminators import DiscriminatorOutput
 from wavegan.dsp import LogMelConfig
 from wavegan.losses import Objective, ObjectiveConfig, Weights
@@ -109,3 +110,54 @@ def test_spectral_terms_use_the_predicted_spectrum():
     wrong = torch.ones(1, 65, 32, dtype=torch.complex64)
     terms = build.generator(real, real.clone(), wrong)
     assert float(terms["complex_stft"]) < 1e-6 and float(terms["log_amplitude"]) > 1
+
+
+def two_terms(x: torch.Tensor, factor: float) -> dict[str, torch.Tensor]:
+    """Means over clips whose gradients have the lengths 5 ``factor`` and 13."""
+    return {"a": factor * (3 * x[..., 0] + 4 * x[..., 1]).mean(), "b": (12 * x[..., 0] - 5 * x[..., 1]).mean()}
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_balanced_gradients_have_the_length_of_their_share(batch):
+    balancer = Balancer(BalancerConfig(decay=0.5, total_norm=2.0))
+    x = torch.zeros(batch, 1, 2, requires_grad=True)
+    weights = {"a": 1.0, "b": 3.0}  # shares 1/4 and 3/4 of the length 2
+    of_b = 1.5 * torch.tensor([12.0, -5.0]) / 13
+    (gradient,) = torch.autograd.grad(balancer.total(two_terms(x, 1.0), weights, [x], torch.clone), x)
+    expected = 0.5 * torch.tensor([3.0, 4.0]) / 5 + of_b
+    assert torch.allclose(gradient, expected.expand(batch, 1, 2) / batch)  # a loss is the mean over the clips
+    # Three times as long, beside an average of (0.5 * 5 + 15) / (0.5 + 1): the pull grows until that has followed.
+    (gradient,) = torch.autograd.grad(balancer.total(two_terms(x, 3.0), weights, [x], torch.clone), x)
+    expected = 0.5 * torch.tensor([9.0, 12.0]) / (17.5 / 1.5) + of_b
+    assert torch.allclose(gradient, expected.expand(batch, 1, 2) / batch)
+    assert {name: average.tolist() for name, average in balancer.averages.items()} == {
+        "a": [17.5, 1.5],
+        "b": [19.5, 1.5],
+    }
+
+
+def test_the_balance_of_a_waveform_and_a_spectrum():
+    """A term of each, with gradients of length 5 at one clip: |3 + 4i| at the spectrum, (3, 4) at the waveform."""
+    x = torch.zeros(1, 1, 2, requires_grad=True)
+    spectrum = torch.zeros(1, 1, 1, dtype=torch.complex64, requires_grad=True)
+    parts = torch.view_as_real(spectrum)
+    terms = {"a": 3 * x[..., 0].sum() + 4 * x[..., 1].sum(), "b": (3 * parts[..., 0] + 4 * parts[..., 1]).sum()}
+    total = Balancer(BalancerConfig()).total(terms, {"a": 4.0, "b": 1.0}, [x, spectrum], torch.clone)
+    gradients = torch.autograd.grad(total, [x, spectrum])
+    assert torch.allclose(gradients[0], torch.tensor([[[0.6, 0.8]]]) * 0.8)
+    assert torch.allclose(gradients[1], torch.tensor([[[0.6 + 0.8j]]]) * 0.2)
+
+
+def test_a_balancer_uses_the_mean_of_all_processes():
+    x = torch.zeros(1, 1, 2, requires_grad=True)
+    balancer = Balancer(BalancerConfig())
+    total = balancer.total({"a": two_terms(x, 1.0)["a"]}, {"a": 7.0}, [x], lambda lengths: lengths + 5)  # 5 here, 10
+    assert torch.allclose(torch.autograd.grad(total, x)[0], torch.tensor([[[0.3, 0.4]]]))
+    assert balancer.averages["a"].tolist() == [10.0, 1.0]
+
+
+def test_generation_has_nothing_to_balance(recipe_file):
+    task = "{name: generation, features: {sample_rate: 16000, n_fft: 128, hop_length: 32, n_mels: 20}, length: 1024}"
+    overrides = [f"task={task}", "generator={name: wavegan, dim: 1}", "objective={balancer: {}}"]
+    with pytest.raises(UserError, match="objective.balancer balances a game with reconstruction"):
+        load_recipe(recipe_file, [*overrides, "trainer.adversarial_start=0"])

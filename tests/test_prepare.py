@@ -98,7 +98,7 @@ def test_a_full_disk_is_no_fault_of_the_recordings(tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(audio.soundfile, "write", full)
+    monkeypatch.setattr(audio.soundfile.SoundFile, "write", full)
     with pytest.raises(UserError, match="No space left on device"):
         prepare(sources, tmp_path / "out", RATE)
 

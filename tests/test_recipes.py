@@ -84,13 +84,10 @@ def test_prompts_recipe_on_a_miniature_of_the_packages(tmp_path):
     assert done.returncode == 2 and "no .g722 prompts" in done.stderr
 
 
-def test_published_and_bench_scripts_run(tmp_path):
+def test_published_script_runs(tmp_path):
     done = python(ROOT / "recipes/prompts/published.py", "published", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "published/hifigan-v1-universal/generator.safetensors").is_file()
-    done = python(ROOT / "recipes/bench.py", "--seconds", 0.2, "--repeats", 1, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "vocoder-16k (ours)" in done.stdout and "13,926,017" in done.stdout and "13,531,650" in done.stdout
 
 
 TINY = ["data.global_batch_size=2", "trainer.valid_interval=100", "trainer.accelerator=cpu"]

@@ -119,6 +119,43 @@ def test_a_run_keeps_its_best_stops_early_and_resumes_with_its_scores(recipe_fil
         start_run(recipe_file, [*options, "selection.metric=loudness"], tmp_path / "other").train()
 
 
+SELECTING = ["selection={metric: mel_l1, keep: 2}", "trainer.valid_interval=2", "trainer.checkpoint_interval=4"]
+SELECTING += ["trainer.num_samples=0"]
+
+
+def test_a_step_is_saved_once(recipe_file, tmp_path):
+    trainer = start_run(recipe_file, SELECTING, tmp_path / "run")
+    saved = []
+    with mock.patch.object(checkpoint, "save_trainer", lambda folder, state: saved.append(state["step"])):
+        trainer.train()
+    assert saved == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("lost", ["validation", "selection"])
+def test_a_run_killed_after_its_checkpoint_catches_up(recipe_file, tmp_path, lost):
+    options = [*SELECTING, "trainer.valid_interval=4"]
+    start_run(recipe_file, options, tmp_path / "whole").train()
+    trainer = start_run(recipe_file, options, tmp_path / "parts")
+    place = {"validation": (trainer.task, "validate"), "selection": (trainer.selection, "add")}[lost]
+    with mock.patch.object(*place, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert checkpoint.load_trainer(tmp_path / "parts")["scores"] == {}
+    assert resume_run(tmp_path / "parts").train() == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    names = [sorted(path.name for path in (tmp_path / name / "best").iterdir()) for name in ("whole", "parts")]
+    assert names[0] == names[1] == ["step-00000004", "step-00000008"]
+    resume_run(tmp_path / "parts", ["trainer.max_steps=9"]).train()  # knows the score that came after the last save
+    assert sorted(checkpoint.load_trainer(tmp_path / "parts")["scores"]) == [4, 8]
+
+
+def test_a_restart_goes_on_with_its_own_run_only(recipe_file, tmp_path, monkeypatch):
+    start_run(recipe_file, [*SHORT, "trainer.precision=auto"], tmp_path / "run").train()
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert start_run(recipe_file, [*SHORT, "trainer.precision=auto"], tmp_path / "run").step == 4
+    with pytest.raises(UserError, match="already holds a run"):
+        start_run(recipe_file, [*SHORT, "trainer.seed=1"], tmp_path / "run")
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(recipe_file, tmp_path, capsys):
     start_run(recipe_file, ["trainer.checkpoint_interval=3"], tmp_path / "whole").train()
     start_run(recipe_file, ["trainer.checkpoint_interval=3"], tmp_path / "run").train()

@@ -12,7 +12,7 @@ import torch
 from tests.conftest import RATE, speech_like
 from wavegan import Synthesizer, UserError, audio, checkpoint, contract, list_pretrained
 from wavegan.dsp import LogMelConfig
-from wavegan.generators import HiFiGANConfig, SpectralConfig
+from wavegan.generators import SpectralConfig
 from wavegan.metrics import mel_l1
 from wavegan.tasks import VocoderConfig
 
@@ -69,8 +69,8 @@ def test_a_copy_has_the_length_of_its_recording(padding, length):
     assert len(synthesizer.vocode(speech_like(0.1)[:length])) == length
 
 
-def tiny_synthesizer(features: LogMelConfig, generator=None) -> Synthesizer:
-    generator = generator or SpectralConfig(dim=16, num_blocks=2)
+def tiny_synthesizer(features: LogMelConfig) -> Synthesizer:
+    generator = SpectralConfig(dim=16, num_blocks=2)
     contents = checkpoint.CheckpointConfig(
         format_version=1,
         wavegan_version="0",
@@ -81,18 +81,6 @@ def tiny_synthesizer(features: LogMelConfig, generator=None) -> Synthesizer:
     )
     torch.manual_seed(0)
     return Synthesizer(generator.build(contents.task), contents)
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 64])
-@pytest.mark.parametrize("kind", ["spectral", "hifigan"])
-def test_long_inputs_in_chunks_equal_one_piece(monkeypatch, chunk, kind):
-    features = LogMelConfig(sample_rate=RATE, n_fft=64, hop_length=16, n_mels=20)
-    hifigan = HiFiGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
-    synthesizer = tiny_synthesizer(features, hifigan if kind == "hifigan" else None)
-    mel = synthesizer.mel(speech_like(0.2))
-    whole = synthesizer.vocode(mel)
-    monkeypatch.setattr(Synthesizer, "CHUNK", chunk)
-    assert np.abs(synthesizer.vocode(mel) - whole).max() < 1e-5
 
 
 def test_a_mel_file_carries_its_contract(vocoder, tmp_path):

@@ -1,4 +1,4 @@
-"""The trainer: bit-exact resume, interrupts, divergence, and that it learns."""
+"""The trainer: bit-exact resume, interrupts, divergence, precision, compilation, and that it learns."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from wavegan import UserError, checkpoint, load_recipe
+from wavegan import UserError, checkpoint, distributed, load_recipe
 from wavegan.runs import pack, resume_run, start_run
 from wavegan.trainer import Trainer
 
@@ -233,3 +234,63 @@ def test_bf16_reaches_the_layers_of_both_players_in_their_turns(recipe_file, tmp
     logs = trainer.train_step()
     assert all(found and set(found) == {torch.bfloat16} for found in seen.values()), seen
     assert all(torch.isfinite(term) for term in logs.values())
+
+
+def test_san_and_the_balancer_resume_exactly(recipe_file, tmp_path):
+    options = ["objective.san=true", "objective.balancer={decay: 0.9}", "trainer.num_samples=0"]
+    start_run(recipe_file, options, tmp_path / "whole").train()
+    trainer = start_run(recipe_file, options, tmp_path / "parts")
+    stop_after(trainer, 6)
+    trainer.train()
+    resume_run(tmp_path / "parts").train()
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    averages, again = (checkpoint.load_trainer(tmp_path / name)["balancer"] for name in ("whole", "parts"))
+    assert averages.keys() == again.keys() >= {"mel", "phase", "adversarial", "feature_matching"}
+    assert all(torch.equal(average, again[name]) for name, average in averages.items())
+    assert any("train/d/direction" in line for line in metrics_without_speed(tmp_path / "whole"))
+    with pytest.raises(UserError, match="another run: objective.balancer.decay was 0.9, now 0.5"):
+        resume_run(tmp_path / "parts", ["objective.balancer.decay=0.5"])
+
+
+def test_balanced_terms_pull_by_their_weights(recipe_file, tmp_path):
+    """The same gradient of the generator, whatever the size of a loss."""
+    found = []
+    for scale in (1, 1000):
+        options = ["objective.balancer={total_norm: 3}", "trainer.adversarial_start=0", "trainer.critic_steps=0"]
+        trainer = start_run(recipe_file, options, tmp_path / str(scale))
+        terms = trainer.objective.generator
+        trainer.objective.generator = lambda *given, t=terms, s=scale: {k: s * v for k, v in t(*given).items()}
+        trainer._update = lambda *_: None
+        trainer.train_step()
+        found.append(torch.cat([p.grad.flatten() for p in trainer.generator.parameters()]))
+    assert found[0].norm() > 0 and torch.allclose(found[0], found[1], rtol=1e-3, atol=1e-5 * float(found[0].norm()))
+
+
+def test_precision_auto_is_decided_once(recipe_file, tmp_path):
+    options = ["trainer.precision=auto", "trainer.max_steps=2"]
+    with mock.patch.object(distributed, "quickest_precision", lambda accelerator: "bf16-mixed"):
+        trainer = start_run(recipe_file, options, tmp_path / "run")
+    assert trainer.config.precision == "bf16-mixed"
+    trainer.save()
+    assert checkpoint.read_config(tmp_path / "run").recipe["trainer"]["precision"] == "bf16-mixed"
+    with mock.patch.object(distributed, "quickest_precision", lambda accelerator: "32-true"):  # another machine
+        assert resume_run(tmp_path / "run").config.precision == "bf16-mixed"
+        assert start_run(recipe_file, options, tmp_path / "other").config.precision == "32-true"
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "cuda", "mps", "cpu", "expected"),
+    [
+        ("auto", True, False, False, "bf16-mixed"),
+        ("auto", False, True, True, "32-true"),
+        ("auto", False, False, True, "bf16-mixed"),
+        ("cpu", True, True, False, "32-true"),
+        ("gpu", None, False, True, "32-true"),  # a GPU that only emulates bfloat16
+    ],
+)
+def test_the_quickest_precision_is_that_of_the_device(monkeypatch, accelerator, cuda, mps, cpu, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: cuda or including_emulation)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu)
+    assert distributed.quickest_precision(accelerator) == expected

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
 import subprocess
-from fractions import Fraction
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import torch
-import torchaudio
 from torch import Tensor
 
 from wavegan.errors import UserError
 from wavegan.files import replacing
+from wavegan.resampling import resample, resample_stream
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".g722"})
 WRITABLE = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".au"})
 MIN_RATE, MAX_RATE = 1000, 384000
-BLOCK_SECONDS = 60  # resampled at once
+MOST_BYTES = 2**32 - 2**16  # of a .wav, .aiff or .au, whose headers count in 32 bits
 BLOCK_VALUES = 1 << 20  # decoded at once, all channels together
 G722_RATE, G722_BYTES_PER_SECOND = 16000, 8000
-# Kaiser-windowed sinc with a narrow transition: the settings torchaudio documents as librosa's "kaiser_best".
-_RESAMPLE = dict(
-    resampling_method="sinc_interp_kaiser", lowpass_filter_width=64, rolloff=0.9475937167399596, beta=14.769656459379492
-)
 
 
 class Probe(NamedTuple):
@@ -74,19 +71,23 @@ def read(path: Path | str, sample_rate: int | None = None, max_seconds: float | 
     Raises:
         UserError: missing, empty, cut short, not a sound file, with NaN or infinite samples, or too long.
     """
-    path = _existing(path)
-    if path.suffix.lower() == ".g722":
-        _check_length(path, path.stat().st_size / G722_BYTES_PER_SECOND, max_seconds)
-        waveform, rate = _decode_with_ffmpeg(path), G722_RATE
-    else:
-        rate, num_samples = probe(path)
-        _check_length(path, num_samples / rate, max_seconds)
-        waveform = _decode(path, max_seconds)
-    if not bool(torch.isfinite(waveform).all()):
-        raise UserError(f"{path} has samples that are not finite (NaN or infinity). Repair or leave out this file.")
+    rate, blocks = _open(path, max_seconds)
+    waveform = torch.cat(list(blocks))
     if sample_rate is not None and sample_rate != rate:
         waveform, rate = resample(waveform, rate, sample_rate), sample_rate
     return waveform, rate
+
+
+def stream(path: Path | str, sample_rate: int | None = None) -> tuple[Iterator[Tensor], int]:
+    """The same samples as ``read``, in blocks (T,) that are read as they are asked for, and their sample rate.
+
+    Raises:
+        UserError: as ``read``; of what only the end of a file tells, when it is reached.
+    """
+    rate, blocks = _open(path)
+    if sample_rate is None or sample_rate == rate:
+        return blocks, rate
+    return resample_stream(blocks, rate, sample_rate), sample_rate
 
 
 def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> None:
@@ -97,16 +98,39 @@ def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> 
     Raises:
         UserError: unknown suffix, or a folder that is missing or can't be written.
     """
+    with writing(path, sample_rate) as append:
+        append(waveform)
+
+
+@contextmanager
+def writing(path: Path | str, sample_rate: int) -> Iterator[Callable[[Tensor | np.ndarray], None]]:
+    """A function that appends waveforms (T,) to a file of 16-bit sound: as ``write``, piece by piece.
+
+    The file appears when the block ends well; until then, and if it doesn't, there is nothing.
+
+    Raises:
+        UserError: as ``write``; or more sound than the format can hold.
+    """
     path = Path(path)
     check_target(path)
-    file_format = path.suffix[1:].upper()
-    if not np.isfinite(np.clip(np.asarray(waveform, np.float64), -1, 1)).all():
-        raise UserError(f"Cannot write {path}: the waveform has samples that are not finite (NaN or infinity).")
     with replacing(path) as partial:
         try:
-            soundfile.write(str(partial), to_int16(waveform), sample_rate, format=file_format)
+            file_format = path.suffix[1:].upper()
+            with soundfile.SoundFile(str(partial), "w", sample_rate, channels=1, format=file_format) as file:
+                yield lambda waveform: _append(file, waveform, path)
         except soundfile.LibsndfileError as error:
             raise UserError(f"Cannot write {path}: {_reason(error)} Choose a place that can be written.") from None
+
+
+def _append(file: soundfile.SoundFile, waveform: Tensor | np.ndarray, path: Path) -> None:
+    samples = np.asarray(waveform)
+    if not np.isfinite(np.clip(samples, -1, 1)).all():
+        raise UserError(f"Cannot write {path}: the waveform has samples that are not finite (NaN or infinity).")
+    if path.suffix.lower() in (".wav", ".aiff", ".au") and 2 * (file.tell() + len(samples)) > MOST_BYTES:
+        hours = MOST_BYTES / 2 / file.samplerate / 3600
+        raise UserError(f"Cannot write {path}: {path.suffix} holds at most {hours:.0f} hours at this rate. Use .flac.")
+    for start in range(0, len(samples), BLOCK_VALUES):
+        file.write(to_int16(samples[start : start + BLOCK_VALUES]))
 
 
 def to_int16(waveform: Tensor | np.ndarray) -> np.ndarray:
@@ -131,30 +155,6 @@ def check_target(path: Path) -> None:
         raise UserError(f"Cannot write {path}: no permission to write in {path.parent}.")
 
 
-def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """Band-limited resampling along the last axis, to ceil(T * to_rate / from_rate) samples.
-
-    Long signals go in blocks with a margin of the filter's length, to the same result: memory stays flat.
-    """
-    if from_rate == to_rate or waveform.shape[-1] == 0:
-        return waveform
-    # The filter bank has a filter for each phase: rates with a large ratio, such as 44101 to 16000, take the nearest
-    # ratio of numbers up to 1000. The pitch moves by less than a millionth, the memory by a factor of a thousand.
-    ratio = Fraction(to_rate, from_rate).limit_denominator(1000)
-    up, down = ratio.numerator, ratio.denominator
-    # Blocks start at whole periods of the filter; the margin exceeds its half-width (64 zero crossings / rolloff).
-    margin = down * math.ceil(140 * max(1.0, from_rate / to_rate) / down)
-    block = down * max(BLOCK_SECONDS * from_rate // down, 1)
-    pieces, length = [], waveform.shape[-1]
-    for start in range(0, length, block):
-        first, stop = max(start - margin, 0), min(start + block, length)
-        piece = torchaudio.functional.resample(waveform[..., first : stop + margin], down, up, **_RESAMPLE)
-        begin = (start - first) // down * up
-        count = math.ceil((stop - start) * up / down)
-        pieces.append(piece[..., begin : begin + count])
-    return torch.cat(pieces, dim=-1) if len(pieces) > 1 else pieces[0]
-
-
 def find(folder: Path | str) -> list[Path]:
     """All sound files under ``folder``, nested, sorted by path.
 
@@ -175,41 +175,73 @@ def _check_length(path: Path, seconds: float, most: float | None) -> None:
         raise UserError(f"{path} lasts {seconds:.3g} s; at most {most:g} s are taken. Cut it into pieces.")
 
 
-def _decode(path: Path, max_seconds: float | None = None) -> Tensor:
+def _open(path: Path | str, max_seconds: float | None = None) -> tuple[int, Iterator[Tensor]]:
+    """The sample rate of a sound file, and its blocks, mono, (T,)."""
+    path = _existing(path)
+    if path.suffix.lower() == ".g722":
+        _check_length(path, path.stat().st_size / G722_BYTES_PER_SECOND, max_seconds)
+        return G722_RATE, _checked(_decode_with_ffmpeg(path), path)
+    rate, num_samples = probe(path)
+    _check_length(path, num_samples / rate, max_seconds)
+    return rate, _checked(_decode(path, max_seconds), path)
+
+
+def _checked(blocks: Iterator[np.ndarray], path: Path) -> Iterator[Tensor]:
+    empty = True
+    for block in blocks:
+        if not np.isfinite(block).all():
+            raise UserError(f"{path} has samples that are not finite (NaN or infinity). Repair or leave out this file.")
+        empty = False
+        yield torch.from_numpy(block)
+    if empty:
+        raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
+
+
+def _decode(path: Path, max_seconds: float | None = None) -> Iterator[np.ndarray]:
     """Decode in blocks and mix to mono as they come: eight channels need no eight-fold memory."""
-    blocks, decoded = [], 0
+    decoded = 0
     try:
         with soundfile.SoundFile(str(path)) as file:
             expected, size = file.frames, max(BLOCK_VALUES // file.channels, 1)
             while len(block := file.read(size, dtype="float32", always_2d=True)):
                 decoded += len(block)
                 _check_length(path, decoded / file.samplerate, max_seconds)  # headers of MP3 only estimate
-                blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
+                yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
     except soundfile.LibsndfileError as error:
         raise _not_audio(path, error) from None
-    waveform = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if len(waveform) < expected * (0.95 if path.suffix.lower() == ".mp3" else 1):  # an MP3 header only estimates
-        raise UserError(f"{path} is cut short: {expected} samples promised, {len(waveform)} found. Copy it again.")
-    if not len(waveform):
-        raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
-    return torch.from_numpy(waveform)
+    if decoded < expected * (0.95 if path.suffix.lower() == ".mp3" else 1):  # an MP3 header only estimates
+        raise UserError(f"{path} is cut short: {expected} samples promised, {decoded} found. Copy it again.")
 
 
-def _decode_with_ffmpeg(path: Path) -> Tensor:
+def _decode_with_ffmpeg(path: Path) -> Iterator[np.ndarray]:
     if shutil.which("ffmpeg") is None:
         raise UserError(f"{path} is G.722, which needs ffmpeg: install it (apt-get install ffmpeg) and try again.")
     command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1"]
     command += ["-ar", str(G722_RATE), "-"]
-    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
-    if done.returncode or not done.stdout:
-        reason = done.stderr.decode(errors="replace").strip().splitlines() or ["it holds no samples"]
-        raise UserError(f"ffmpeg cannot decode {path}: {reason[-1]}.")
-    return torch.from_numpy(np.frombuffer(done.stdout, dtype="<i2").astype(np.float32) / 32768)
+    with tempfile.TemporaryFile() as log:
+        pipes = {"stdout": subprocess.PIPE, "stderr": log, "stdin": subprocess.DEVNULL}
+        with subprocess.Popen(command, **pipes) as process:
+            try:
+                decoded = 0
+                while data := process.stdout.read(2 * BLOCK_VALUES):
+                    decoded += len(data)
+                    yield np.frombuffer(data, dtype="<i2").astype(np.float32) / 32768
+                failed = process.wait()
+            finally:
+                process.kill()
+        if failed or not decoded:
+            log.seek(0)
+            reason = log.read().decode(errors="replace").strip().splitlines() or ["it holds no samples"]
+            raise UserError(f"ffmpeg cannot decode {path}: {reason[-1]}.")
 
 
 def _existing(path: Path | str) -> Path:
     path = Path(path)
-    if not path.exists():
+    try:
+        found = path.exists()
+    except (OSError, ValueError):  # a name too long for a file, or with a zero byte
+        found = False
+    if not found:
         raise UserError(f"No such file: {path}.")
     if not path.is_file():
         raise UserError(f"{path} is {'a folder' if path.is_dir() else 'a device'}, not a sound file.")

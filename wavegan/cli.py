@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 DEFAULT_MODEL = "vocoder-16k"
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="A model in the package, or a checkpoint folder.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="A model in the package, a checkpoint, or USER/REPOSITORY on the Hub.")
+]
 
 
 def main() -> None:
@@ -33,14 +36,26 @@ def vocode(
     source: Annotated[Path, typer.Argument(help="A sound file, a mel (.npz, .npy), or a folder of sound files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Sound file to write; a folder for a folder.")],
     model: ModelOption = DEFAULT_MODEL,
+    features: Annotated[
+        str | None, typer.Option(help="What made a bare mel: hifigan, bigvgan, vocos, parallel_wavegan, nemo, coqui.")
+    ] = None,
+    convert: Annotated[bool, typer.Option("--convert", help="Make a mel of other features into the model's.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: as many as PyTorch takes).")] = None,
 ) -> None:
-    """Turn a recording into a mel spectrogram and back into speech, or a mel into speech."""
+    """Turn a recording into a mel spectrogram and back into speech, or a mel into speech.
+
+    Recordings may be of any length: memory stays the same.
+    """
+    import torch
+
     from wavegan import audio
     from wavegan.synthesizer import Synthesizer
 
-    synthesizer = Synthesizer.from_pretrained(model)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    synthesizer, options = Synthesizer.from_pretrained(model), {"features": features, "convert": convert}
     if not source.is_dir():
-        _vocode_file(synthesizer, source, output)
+        _vocode_file(synthesizer, source, output, options)
         return
     if output.exists() and output.samefile(source):
         raise UserError(f"{output} is the input itself; its recordings would be lost. Give another folder.")
@@ -51,7 +66,7 @@ def vocode(
         taken.add(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _vocode_file(synthesizer, path, target)
+            _vocode_file(synthesizer, path, target, options)
         except UserError as error:
             failed += 1
             print(f"left out: {error}", file=sys.stderr)
@@ -59,20 +74,36 @@ def vocode(
         raise UserError(f"{failed} recordings of {source} were left out, see above; the others are in {output}.")
 
 
-def _vocode_file(synthesizer, source: Path, output: Path) -> None:  # noqa: ANN001
+def _vocode_file(synthesizer, source: Path, output: Path, options: dict) -> None:  # noqa: ANN001
+    import numpy as np
+    import torch
+
     from wavegan import audio, metrics
     from wavegan.synthesizer import MEL_SUFFIXES
 
     audio.check_target(output)
     if output.exists() and source.exists() and output.samefile(source):
         raise UserError(f"{output} is the input itself and would be lost. Give another name.")
-    is_mel = source.suffix.lower() in MEL_SUFFIXES
-    real = None if is_mel else audio.read(source, synthesizer.sample_rate)[0]
-    start = time.perf_counter()
-    fake = synthesizer.vocode(source if is_mel else real)
-    _write_clip(output, fake, synthesizer.sample_rate, time.perf_counter() - start)
-    if real is not None:
-        print(f"  how close to {source.name}: {metrics.describe(real, fake, synthesizer.sample_rate)}")
+    is_mel, rate = source.suffix.lower() in MEL_SUFFIXES, synthesizer.sample_rate
+    limit = metrics.COPY_SECONDS * rate + 1  # samples that are compared, and one that says that there are more
+    start, length, first = time.perf_counter(), 0, []
+    pieces = [synthesizer.vocode(source, **options)] if is_mel else synthesizer.stream_copy(source)
+    with audio.writing(output, rate) as append:
+        for piece in pieces:
+            append(piece)
+            first.append(piece[: max(limit - length, 0)])
+            length += len(piece)
+    _print_clip(output, length / rate, rate, time.perf_counter() - start)
+    if not is_mel:
+        fake, real = np.concatenate(first), torch.cat(list(_first(audio.stream(source, rate)[0], limit)))
+        print(f"  how close to {source.name}: {metrics.describe(real, fake, rate)}")
+
+
+def _first(pieces: Iterator, limit: int) -> Iterator:
+    for piece in pieces:
+        yield piece[:limit]
+        if (limit := limit - len(piece)) <= 0:
+            return
 
 
 SeedOption = Annotated[int, typer.Option(help="Which voices and takes.")]
@@ -138,8 +169,14 @@ def _write_clip(output: Path, waveform, sample_rate: int, elapsed: float) -> Non
     from wavegan import audio
 
     audio.write(output, waveform, sample_rate)
-    seconds = len(waveform) / sample_rate
-    print(f"{output}: {seconds:.2f} s at {sample_rate} Hz, {seconds / elapsed:.0f} times real time")
+    _print_clip(output, len(waveform) / sample_rate, sample_rate, elapsed)
+
+
+def _print_clip(output: Path, seconds: float, sample_rate: int, elapsed: float) -> None:
+    import torch
+
+    speed = f"{seconds / elapsed:.0f} times real time on {torch.get_num_threads()} threads"
+    print(f"{output}: {seconds:.2f} s at {sample_rate} Hz, {speed}")
 
 
 @app.command()
@@ -230,6 +267,9 @@ def info(
     print(f"written by wavegan {contents.wavegan_version}, checkpoint format {contents.format_version}")
     for condition, words in contents.task.conditions.items():
         print(f"{condition}: {', '.join(words)}")
+    if contents.task.name == "vocoder":
+        ahead, delay = synthesizer.look_ahead_seconds, synthesizer.delay_seconds
+        print(f"look-ahead: {1000 * ahead:.0f} ms in a stream of mels; {1000 * delay:.0f} ms from sound to its copy")
     print("features:")
     for name, value in synthesizer.features:
         print(f"  {name}: {value if not isinstance(value, list) else f'{len(value)} values'}")
@@ -237,13 +277,15 @@ def info(
 
 @app.command(name="import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="Folder with config.json and a HiFi-GAN generator file.")],
+    source: Annotated[Path, typer.Argument(help="Folder, archive, or weights file beside its settings.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")],
+    format: Annotated[str, typer.Option(help="What wrote it, if that isn't recognised.")] = "auto",
 ) -> None:
-    """Make a checkpoint folder of a published HiFi-GAN generator."""
-    from wavegan.interop import import_hifigan
+    """Make a checkpoint folder of another project's vocoder."""
+    from wavegan.interop import import_checkpoint
 
-    import_hifigan(source, output)
+    if note := import_checkpoint(source, output, format):
+        print(note)
     print(f"{output}: hear it with wavegan vocode IN.wav -o OUT.wav --model {output}")
 
 
@@ -258,6 +300,76 @@ def pack(
 
     size = pack_run(run, output, half)
     print(f"{output}: {size / 1e6:.1f} MB")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A model in the package, or a checkpoint folder.")],
+    onnx: Annotated[Path | None, typer.Option(help="The .onnx to write: mel, or noise and labels, to speech.")] = None,
+    mel: Annotated[
+        Path | None, typer.Option(help="Another .onnx: a recording to the mel that the model reads.")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights; prints what they cost in PESQ.")] = False,
+    check: Annotated[Path | None, typer.Option(help="Recording of speech to score --int8 on.")] = None,
+    opset: Annotated[int, typer.Option(min=1, help="Version of ONNX's operators.")] = 18,
+    hifigan: Annotated[
+        Path | None, typer.Option(help="Instead, a folder for HiFi-GAN's own code: config.json and g_*.")
+    ] = None,
+) -> None:
+    """Write ONNX files, which onnxruntime plays without PyTorch; compared with PyTorch first."""
+    if hifigan is not None:
+        from wavegan.hub import find_checkpoint
+        from wavegan.interop import export_hifigan
+
+        if onnx is not None or mel is not None:
+            raise UserError("Give --hifigan alone: it writes no ONNX files.")
+        print(export_hifigan(find_checkpoint(model), hifigan))
+        return
+    from wavegan.export import export as export_files
+
+    print(export_files(model, onnx, mel, int8, check, opset))
+
+
+@app.command()
+def bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Models in the package, checkpoint folders, published sizes (default: all)."),
+    ] = None,
+    seconds: Annotated[str, typer.Option(help="Lengths to make, such as 1,4,16.")] = "1,4,16",
+    threads: Annotated[str | None, typer.Option(help="Such as 1,2 (default: as many as PyTorch takes).")] = None,
+    batch: Annotated[str, typer.Option(help="Such as 1,4.")] = "1",
+    backend: Annotated[str, typer.Option(help="Such as torch,onnxruntime.")] = "torch",
+    repeats: Annotated[int, typer.Option(help="Turns; medians are told.")] = 5,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The .json to write as well.")] = None,
+) -> None:
+    """Measure speed, the wait for the first sound, and memory, here, on this machine."""
+    import torch
+
+    from wavegan import files
+    from wavegan.bench import bench as run_bench
+    from wavegan.bench import table
+
+    if output is not None:
+        files.check_target(output, ".json")
+    found = run_bench(
+        models or [],
+        _numbers("seconds", seconds, float),
+        _numbers("threads", threads or str(torch.get_num_threads()), int),
+        _numbers("batch", batch, int),
+        backend.split(","),
+        repeats,
+    )
+    print(table(found))
+    if output is not None:
+        files.write_json(output, found)
+
+
+def _numbers(option: str, text: str, kind: type) -> list:
+    try:
+        return [kind(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise UserError(f"--{option} should be numbers with commas between, such as 1,4; got '{text}'.") from None
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

@@ -15,47 +15,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavegan import config
+from wavegan import config, conventions, plausible
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
 from wavegan.files import write_atomically
-
-# What the field's packages write, as far as it shows in a contract (sample rate and sizes differ by model).
-CONVENTIONS = {
-    "hifigan": {"mel_scale": "slaney", "mel_norm": "slaney", "padding": "same", "log": "ln", "floor": 1e-5},
-    "vocos": {"mel_scale": "htk", "mel_norm": "none", "padding": "center", "log": "ln", "floor": 1e-7},
-    "parallel_wavegan": {
-        "mel_scale": "slaney",
-        "mel_norm": "slaney",
-        "padding": "center",
-        "log": "log10",
-        "floor": 1e-10,
-    },
-}
-SLACK = 1.0  # a mel that a network predicted, or stored as 16-bit floats, dips a little below the floor
-# Where silence lies in a mel that some floor has clamped: the value gives the convention away.
-FLOORS = {-11.5129: "natural log, floor 1e-5 (HiFi-GAN)", -16.1181: "natural log, floor 1e-7 (Vocos)"}
-FLOORS |= {-10.0: "log10, floor 1e-10 (ParallelWaveGAN)", -5.0: "log10, floor 1e-5"}
 
 
 def refuse_difference(model: LogMelConfig, mel: LogMelConfig) -> None:
     """Raise if a mel of contract ``mel`` isn't what a model of contract ``model`` reads.
 
     Raises:
-        UserError: a table of the fields that differ and the convention that the mel looks like.
+        UserError: a table of the fields that differ, the convention that the mel looks like, and what to do.
     """
     difference = model.diff(mel)
     if not difference:
         return
-    rows = [f"  {name}: the model expects {ours}, this mel has {theirs}" for name, (ours, theirs) in difference.items()]
-    like = [n for n, fields in CONVENTIONS.items() if all(getattr(mel, k) == v for k, v in fields.items())]
-    hint = f" It looks like the convention of {like[0]}." if like else ""
-    lines = [f"This mel does not fit the model.{hint}", *rows, "Make the mel with this model's LogMel."]
+    reasons = conventions.obstacles(mel, model)
+    rows = [
+        f"  {name}: the model expects {_short(ours)}, this mel has {_short(theirs)}"
+        + (f" ({reasons[name]})" if name in reasons else "")
+        for name, (ours, theirs) in difference.items()
+    ]
+    like = conventions.looks_like(mel)
+    hint = f" It looks like the convention of {like}." if like else ""
+    advice = "." if reasons else ", or have it converted: convert=True, on the command line --convert."
+    lines = [f"This mel does not fit the model.{hint}", *rows, f"Make the mel with this model's LogMel{advice}"]
     raise UserError("\n".join(lines))
 
 
-def check_mel(mel: Tensor, features: LogMelConfig, source: str = "the mel") -> Tensor:
-    """``mel`` as float32 (B, M, F), after checks of shape, finiteness and value range.
+def check_mel(mel: Tensor, features: LogMelConfig, source: str = "the mel", known: bool = False) -> Tensor:
+    """``mel`` as float32 (B, M, F), after checks of shape, finiteness and values.
+
+    ``known``: the mel says that it has this contract, so that its values only have to lie within its range; of
+    others, the statistics are looked at too.
 
     Raises:
         UserError: says which, and what it looks like.
@@ -70,32 +62,15 @@ def check_mel(mel: Tensor, features: LogMelConfig, source: str = "the mel") -> T
         raise UserError(f"{source} has {bands} bands, this model expects n_mels = {features.n_mels}.")
     if frames == 0 or mel.shape[0] == 0:
         raise UserError(f"{source} has no frames.")
-    if not mel.is_floating_point():
-        raise UserError(f"{source} holds integers; a log-mel is a floating-point array.")
+    if mel.is_complex() or not mel.is_floating_point():
+        kind = "complex numbers" if mel.is_complex() else "integers"
+        raise UserError(f"{source} holds {kind}; a log-mel is a floating-point array.")
     mel = mel.float()
     if not bool(torch.isfinite(mel).all()):
         raise UserError(f"{source} has values that are not finite (NaN or infinity).")
-    if features.mean is None:
-        _check_values(mel, features, source)
+    if complaint := plausible.complaint(mel, features, known):
+        raise UserError(f"{source} {complaint}")
     return mel
-
-
-def _check_values(mel: Tensor, features: LogMelConfig, source: str) -> None:
-    """A bare array doesn't say its log base or floor, but its smallest value and its range often do."""
-    floor, smallest, largest = features.log_floor, float(mel.min()), float(mel.max())
-    expected = f"this model expects {features.log} with floor {features.floor:g}, so values from {floor:.4f} up"
-    known = next((what for value, what in FLOORS.items() if abs(smallest - value) < 2e-3), None)
-    clamped = float((mel <= smallest + 1e-4).float().mean()) > 1e-4 and (mel <= smallest + 1e-4).sum() >= 4
-    if smallest < floor - SLACK:
-        looks = known or "another floor, a normalised mel, or decibels"
-        raise UserError(f"{source} goes down to {smallest:.4f}; {expected}. It looks like {looks}.")
-    if known and clamped and abs(smallest - floor) > 1e-2:
-        raise UserError(f"{source} is clamped at {smallest:.4f}; {expected}. It looks like {known}.")
-    ceiling = 12.0 if features.log == "ln" else 5.0
-    if largest > ceiling or smallest >= 0:
-        raise UserError(
-            f"{source} has values from {smallest:.4g} to {largest:.4g}; {expected}. It looks not logarithmic."
-        )
 
 
 def save_mel(path: Path, mel: Tensor, features: LogMelConfig) -> None:
@@ -115,14 +90,40 @@ def load_mel(path: Path) -> tuple[Tensor, LogMelConfig | None]:
     Raises:
         UserError: not an array file, or no mel in it.
     """
-    if not path.is_file():
-        raise UserError(f"No such file: {path}.")
     try:
+        if not path.is_file():
+            raise UserError(f"No such file: {path}.")
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return torch.from_numpy(loaded), None
+            return as_tensor(loaded, str(path)), None
         mel, text = loaded["mel"], str(loaded["features"]) if "features" in loaded else None
         contract = config.parse(LogMelConfig, json.loads(text), f"{path}: features") if text else None
-        return torch.from_numpy(mel), contract
+        return as_tensor(mel, str(path)), contract
     except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} holds no mel that can be read ({error}).") from None
+
+
+def as_tensor(array: object, source: str) -> Tensor:
+    """An array of numbers of any library as a plain tensor on the CPU; floats as float32.
+
+    Raises:
+        UserError: not an array of numbers.
+    """
+    if isinstance(array, Tensor):
+        if array.layout != torch.strided or array.is_meta or array.is_quantized:
+            raise UserError(f"{source} should be a dense array of numbers, got a {array.layout} tensor.")
+        tensor = array.detach().cpu()
+        return tensor.float() if tensor.is_floating_point() else tensor
+    try:
+        found = np.asarray(array)
+    except (ValueError, TypeError, RuntimeError):  # lists of lists of different lengths, other objects
+        found = np.empty(0, object)
+    if found.dtype.kind not in "biufc":
+        raise UserError(f"{source} should be an array of numbers, got {type(array).__name__} of {found.dtype}.")
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is refused by that name
+        kind = {"f": np.float32, "c": np.complex64, "u": np.int64, "i": np.int64, "b": np.bool_}[found.dtype.kind]
+        return torch.from_numpy(np.array(found, kind))
+
+
+def _short(value: object) -> object:
+    return f"{len(value)} values" if isinstance(value, list) else value

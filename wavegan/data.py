@@ -158,7 +158,7 @@ def _load_mel(utterance: Utterance, features: LogMelConfig) -> Tensor:
     mel, found = contract.load_mel(utterance.mel)
     if found is not None:
         contract.refuse_difference(features, found)
-    mel = contract.check_mel(mel, features, str(utterance.mel))[0]
+    mel = contract.check_mel(mel, features, str(utterance.mel), known=found is not None)[0]
     frames = utterance.num_samples // features.hop_length
     if mel.shape[1] not in (frames, frames + 1):
         expected = utterance.num_samples / features.hop_length

@@ -2,7 +2,8 @@
 
 The recipe states the global batch; each process takes its share, gradients are averaged (DistributedDataParallel), and
 every process makes the same update. Nothing is scattered or broadcast but that: batches are drawn from (seed, step,
-place), so each process draws its own part of what one process would have drawn.
+place), so each process draws its own part of what one process would have drawn. Fabric casts nothing: it would give
+bfloat16 waveforms to discriminators where there are several processes, and only there.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import SLURMEnvironment
 from lightning_fabric.strategies import DDPStrategy
+from torch import distributed
 
 from wavegan.errors import UserError
 
 
-def connect(accelerator: str, precision: Literal["32-true", "bf16-mixed"]) -> Fabric:
+def connect(accelerator: str) -> Fabric:
     """This process among those that torchrun or SLURM started with it; alone without either.
 
     Raises:
@@ -27,15 +29,15 @@ def connect(accelerator: str, precision: Literal["32-true", "bf16-mixed"]) -> Fa
     processes, nodes = launched()
     try:
         if processes == 1:
-            return Fabric(accelerator=accelerator, devices=1, precision=precision)
+            return Fabric(accelerator=accelerator, devices=1)
         # Buffers are windows and filterbanks, the same everywhere: copying them would only cost, and would change
         # what a backward pass still needs.
         strategy = DDPStrategy(broadcast_buffers=False)
-        fabric = Fabric(
-            accelerator=accelerator, precision=precision, strategy=strategy, devices=processes // nodes, num_nodes=nodes
-        )
+        fabric = Fabric(accelerator=accelerator, strategy=strategy, devices=processes // nodes, num_nodes=nodes)
+        if restarted() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            _meet_again(fabric.device, nodes)
         fabric.launch()
-    except torch.distributed.DistNetworkError as error:
+    except distributed.DistNetworkError as error:
         raise UserError(
             f"The processes of this training don't find each other: {str(error).splitlines()[0]} If the port is in "
             "use, give torchrun another --master-port."
@@ -45,6 +47,31 @@ def connect(accelerator: str, precision: Literal["32-true", "bf16-mixed"]) -> Fa
     if fabric.world_size != processes:
         raise UserError(f"{processes} processes were started, but {fabric.world_size} train together.")
     return fabric
+
+
+def _meet_again(device: torch.device, nodes: int) -> None:
+    """Begin the process group of a restart under names of its own; Fabric takes the group that there is.
+
+    torchrun's agent keeps one store through all restarts. In it are the addresses of the processes that have gone, and
+    who comes first would call them. A restart's number tells them apart, but each machine counts its own.
+
+    Raises:
+        UserError: several machines.
+    """
+    if nodes > 1:
+        raise UserError(
+            "Processes on several machines don't find each other again through torchrun's own store: start it as "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --rdzv-backend c10d --rdzv-endpoint HOST:PORT ..."
+        )
+    environment = os.environ
+    server = distributed.TCPStore(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), is_master=False)
+    distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=distributed.PrefixStore(f"restart-{environment['TORCHELASTIC_RESTART_COUNT']}", server),
+        rank=int(environment["RANK"]),
+        world_size=int(environment["WORLD_SIZE"]),
+        device_id=None if device.type == "cpu" else device,
+    )
 
 
 def quickest_precision(accelerator: str) -> Literal["32-true", "bf16-mixed"]:
@@ -77,4 +104,4 @@ def restarted() -> bool:
 def lost_peer(error: RuntimeError) -> bool:
     """Whether an error of a collective says that another process has gone."""
     signs = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe", "store")
-    return isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in signs)
+    return isinstance(error, distributed.DistError) or any(sign in str(error) for sign in signs)

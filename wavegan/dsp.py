@@ -25,8 +25,8 @@ class LogMelConfig(Config):
 
     ``padding``: "center" pads n_fft / 2 on each side (librosa's default; 1 + T // hop frames), "same" pads
     (n_fft - hop) / 2 (HiFi-GAN's; T // hop frames). ``power``: 1 magnitude, 2 power. ``floor``: smallest value
-    before the logarithm. ``epsilon``: added to the power before the square root. ``mean``/``std``: optional
-    standardisation of each band after the logarithm.
+    before the logarithm. ``epsilon``: added to the power before the square root. ``window``: hann_symmetric is
+    NeMo's, whose two ends are equal. ``mean``/``std``: optional standardisation of each band after the logarithm.
     """
 
     sample_rate: int = Field(ge=1000, le=384000)
@@ -43,6 +43,7 @@ class LogMelConfig(Config):
     log: Literal["ln", "log10"] = "ln"
     floor: float = Field(1e-5, gt=0)
     epsilon: float = Field(0.0, ge=0)
+    window: Literal["hann", "hann_symmetric"] = "hann"
     mean: list[float] | None = None
     std: list[float] | None = None
 
@@ -143,6 +144,12 @@ class InverseSTFT(nn.Module):
         frames = torch.cat([real, imag], dim=1).transpose(1, 2) @ self.basis  # (B, F, overlap * hop)
         return (self._overlap_add(frames) / self._envelope(real.shape[-1])).unsqueeze(1)
 
+    def frames_of(self, first: int, last: int) -> tuple[int, int]:
+        """The first and last frame that the samples ``first`` to ``last`` are made of, where the window isn't 0."""
+        support = self.window_square.nonzero().flatten()
+        begin, end = int(support[0]), int(support[-1])
+        return -((end - first - self.trim) // self.hop_length), (last + self.trim - begin) // self.hop_length
+
     def smallest_envelope(self) -> float:
         """What the quietest sample is divided by; near 0, the ends of the waveform would explode."""
         return float(self._envelope(num_frames=2 * self.overlap).min())
@@ -160,13 +167,18 @@ class InverseSTFT(nn.Module):
         return total.flatten(1)[:, self.trim : self.trim + frames.shape[1] * self.hop_length]
 
 
-def hann_window(win_length: int, n_fft: int | None = None) -> Tensor:
-    """Periodic Hann window, zero-padded on both sides to ``n_fft``, as torch.stft does."""
-    window = torch.hann_window(win_length, periodic=True)
+def hann_window(win_length: int, n_fft: int | None = None, periodic: bool = True) -> Tensor:
+    """Hann window, zero-padded on both sides to ``n_fft``, as torch.stft does."""
+    window = torch.hann_window(win_length, periodic=periodic)
     if n_fft is None or n_fft == win_length:
         return window
     left = (n_fft - win_length) // 2
     return F.pad(window, (left, n_fft - win_length - left))
+
+
+def mel_window(config: LogMelConfig, n_fft: int | None = None) -> Tensor:
+    """The window of a contract, of its length, or zero-padded to ``n_fft``."""
+    return hann_window(config.window_length, n_fft, periodic=config.window == "hann")
 
 
 def mel_filterbank(config: LogMelConfig) -> Tensor:
@@ -191,7 +203,7 @@ class LogMel(nn.Module):
     def __init__(self, config: LogMelConfig):
         super().__init__()
         self.config = config
-        self.register_buffer("window", hann_window(config.window_length), persistent=False)
+        self.register_buffer("window", mel_window(config), persistent=False)
         self.register_buffer("filterbank", mel_filterbank(config), persistent=False)
         mean, std = config.mean or [0.0], config.std or [1.0]
         self.register_buffer("mean", torch.tensor(mean).unsqueeze(-1), persistent=False)
@@ -220,6 +232,13 @@ class LogMel(nn.Module):
         magnitude = power if c.power == 2 else power.sqrt()
         mel = (magnitude.transpose(1, 2) @ self.filterbank).transpose(1, 2).clamp(min=c.floor)
         return ((mel.log() if c.log == "ln" else mel.log10()) - self.mean) / self.std
+
+    @property
+    def context_frames(self) -> tuple[int, int]:
+        """Hops before and after its own that a frame is made of, and that its reflected ends need."""
+        c = self.config
+        amount = c.n_fft // 2 if c.padding == "center" else (c.n_fft - c.hop_length) // 2
+        return amount // c.hop_length + 1, -(-amount // c.hop_length)
 
     def to_magnitude(self, mel: Tensor) -> Tensor:
         """Undo standardisation, logarithm and power: (B, M, F) -> mel-band magnitudes."""

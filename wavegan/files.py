@@ -30,6 +30,22 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def check_target(path: Path, suffix: str) -> None:
+    """Refuse a place that can't be written to: to be asked before the long work, not after it.
+
+    Raises:
+        UserError: another suffix, a folder, or a folder that is missing or can't be written.
+    """
+    if path.suffix.lower() != suffix:
+        raise UserError(f"Cannot write {path}: the name should end in {suffix}.")
+    if path.is_dir():
+        raise UserError(f"Cannot write {path}: it is a folder. Give a file name.")
+    if not path.parent.is_dir():
+        raise UserError(f"Cannot write {path}: there is no folder {path.parent}. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"Cannot write {path}: no permission to write in {path.parent}.")
+
+
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write and flush to disk, then rename: readers see the old file or the new one, after a power cut too."""
     with replacing(path) as partial:

@@ -29,7 +29,7 @@ from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
 from wavegan.files import write_atomically, write_json
 from wavegan.progress import Bar
-from wavegan.synthesizer import DIGITS
+from wavegan.speaking import DIGITS
 
 Kind = Literal["frames", "image"]
 AUGMENT = AugmentConfig(probability=0.7, shift_seconds=0.1, gain_db=6, speed=0.08, mask=0.15)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 
 
@@ -39,6 +41,34 @@ def same_padding(kernel_size: int, dilation: int = 1) -> int:
     return (kernel_size - 1) * dilation // 2
 
 
+def same_conv(
+    in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, groups: int = 1, causal: bool = False
+) -> nn.Conv1d:
+    """An odd-sized convolution that keeps the length; a causal one may have any size."""
+    if causal:
+        return CausalConv1d(in_channels, out_channels, kernel_size, dilation=dilation, groups=groups)
+    padding = same_padding(kernel_size, dilation)
+    return nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, groups=groups, padding=padding)
+
+
+class CausalConv1d(nn.Conv1d):
+    """A convolution that looks at nothing to come: all of its padding lies before its input."""
+
+    @property
+    def left_padding(self) -> int:
+        return (self.kernel_size[0] - 1) * self.dilation[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (self.left_padding, 0)))
+
+
+class CausalConvTranspose1d(nn.ConvTranspose1d):
+    """A transposed convolution from F to F * stride: what hangs over the end is cut off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[..., : x.shape[-1] * self.stride[0]]
+
+
 class LabelEmbeddings(nn.ModuleList):
     """One embedding a condition: labels (B, V) -> V tensors (B, dim); none without labels."""
 
@@ -63,9 +93,9 @@ def initialise_kaiming(module: nn.Module, slope: float = 0.2) -> None:
 class ConvNeXtBlock(nn.Module):
     """1-D ConvNeXt block (Liu 2022, arXiv 2201.03545; Siuzdak 2024, arXiv 2306.00814), (B, C, F) -> (B, C, F)."""
 
-    def __init__(self, dim: int, intermediate_dim: int, kernel_size: int, layer_scale: float):
+    def __init__(self, dim: int, intermediate_dim: int, kernel_size: int, layer_scale: float, causal: bool = False):
         super().__init__()
-        self.dwconv = nn.Conv1d(dim, dim, kernel_size, padding=same_padding(kernel_size), groups=dim)
+        self.dwconv = same_conv(dim, dim, kernel_size, groups=dim, causal=causal)
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.pwconv1 = nn.Linear(dim, intermediate_dim)
         self.pwconv2 = nn.Linear(intermediate_dim, dim)
@@ -73,5 +103,60 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.norm(self.dwconv(x).transpose(1, 2))
-        hidden = self.gamma * self.pwconv2(nn.functional.gelu(self.pwconv1(hidden)))
+        hidden = self.gamma * self.pwconv2(F.gelu(self.pwconv1(hidden)))
         return x + hidden.transpose(1, 2)
+
+
+class Snake(nn.Module):
+    """x + sin^2(alpha x) / beta, a value a channel each (Liu 2020, arXiv 2006.08195; Lee 2023, arXiv 2206.04658).
+
+    Without ``own_beta``, beta is alpha. ``log_scale``: the parameters are logarithms. (B, C, ...) -> (B, C, ...).
+    """
+
+    def __init__(self, channels: int, own_beta: bool = True, log_scale: bool = True):
+        super().__init__()
+        self.log_scale = log_scale
+        initial = torch.zeros(channels) if log_scale else torch.ones(channels)
+        self.alpha = nn.Parameter(initial)
+        self.beta = nn.Parameter(initial.clone()) if own_beta else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        alpha, beta = self._shaped(self.alpha), self._shaped(self.alpha if self.beta is None else self.beta)
+        return torch.addcmul(x, torch.sin(alpha * x).square(), 1 / (beta + 1e-9))
+
+    def _shaped(self, parameter: Tensor) -> Tensor:
+        return (parameter.exp() if self.log_scale else parameter).unsqueeze(-1)
+
+
+class AntiAliased(nn.Module):
+    """An activation at twice the rate, between two low-pass filters: the overtones that it makes don't fold back.
+
+    Lee 2023 (arXiv 2206.04658, section 3.2), after Karras 2021 (arXiv 2106.12423). (B, C, T) -> (B, C, T).
+    """
+
+    TAPS = 12
+    REACH = 5  # an output depends on so many inputs before it, and as many after it
+
+    def __init__(self, act: nn.Module):
+        super().__init__()
+        self.act = act
+        self.register_buffer("filter", half_band(self.TAPS), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        taps = self.filter.expand(channels, 1, -1)
+        # Three samples more on each side, of which the padding of the transposed convolution takes back the rest.
+        x = F.pad(x, (3, 3), mode="replicate")
+        x = self.act(F.conv_transpose1d(x, 2 * taps, stride=2, padding=11, groups=channels))
+        return F.conv1d(F.pad(x, (5, 6), mode="replicate"), taps, stride=2, groups=channels)
+
+
+def half_band(num_taps: int) -> Tensor:
+    """Low-pass filter (num_taps,) at a quarter of the rate, sum 1: a sinc under a Kaiser window.
+
+    The window's beta is Kaiser's for the attenuation that a transition of 0.6 of the rate allows (Kaiser 1974).
+    """
+    attenuation = 2.285 * (num_taps // 2 - 1) * math.pi * 1.2 + 7.95
+    window = torch.kaiser_window(num_taps, periodic=False, beta=0.1102 * (attenuation - 8.7))
+    taps = window * torch.sinc((torch.arange(num_taps) - (num_taps - 1) / 2) / 2)
+    return taps / taps.sum()

@@ -1,4 +1,4 @@
-"""Losses: adversarial pairs, feature matching and the spectral reconstruction terms; Objective weighs them by name.
+"""Losses: feature matching and the spectral reconstruction terms; Objective weighs them and the game by name.
 
 Shapes: B batch, T samples, K bins, F frames. ``real`` and ``fake`` are waveforms (B, 1, T) or discriminator outputs.
 """
@@ -6,6 +6,7 @@ Shapes: B batch, T samples, K bins, F frames. ``real`` and ``fake`` are waveform
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -13,52 +14,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wavegan.adversarial import ADVERSARIAL, SAN
+from wavegan.balancer import BalancerConfig
 from wavegan.config import Config
 from wavegan.discriminators import DiscriminatorOutput, Discriminators
 from wavegan.dsp import LogMelConfig, hann_window, mel_filterbank, stft
 from wavegan.penalties import PenaltyConfig
 
 Outputs = list[DiscriminatorOutput]
-
-
-def least_squares_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Mao 2017, arXiv 1611.04076, equation 9 (a = 0, b = 1), without the factor 1/2 as in HiFi-GAN."""
-    return (1 - real).square().mean() + fake.square().mean()
-
-
-def least_squares_generator(real: Tensor, fake: Tensor) -> Tensor:
-    return (1 - fake).square().mean()
-
-
-def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Lim 2017, arXiv 1705.02894."""
-    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-
-
-def hinge_generator(real: Tensor, fake: Tensor) -> Tensor:
-    return -fake.mean()
-
-
-def relativistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Relativistic pairing (Jolicoeur-Martineau 2019, arXiv 1807.00734; R3GAN, Huang 2024, arXiv 2501.05441)."""
-    return F.softplus(fake - real).mean()
-
-
-def relativistic_generator(real: Tensor, fake: Tensor) -> Tensor:
-    return F.softplus(real - fake).mean()
-
-
-def wasserstein_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """Arjovsky 2017, arXiv 1701.07875, as in Gulrajani 2017, 1704.00028: to be used with a gradient penalty."""
-    return fake.mean() - real.mean()
-
-
-ADVERSARIAL = {
-    "least_squares": (least_squares_discriminator, least_squares_generator),
-    "hinge": (hinge_discriminator, hinge_generator),
-    "relativistic": (relativistic_discriminator, relativistic_generator),
-    "wasserstein": (wasserstein_discriminator, hinge_generator),  # -D(fake) is the generator's part of both
-}
 
 
 @torch.no_grad()
@@ -167,14 +130,18 @@ RECONSTRUCTION = ("mel", "multi_resolution_mel", "log_amplitude", "phase", "comp
 class ObjectiveConfig(Config):
     """The loss of both players.
 
-    ``mel_resolutions``: [n_fft, hop_length, n_mels] for multi_resolution_mel. ``reconstruction_scale``: factor on
-    the reconstruction terms once the discriminators have joined. ``penalty``: on the discriminators' gradient. Tasks
+    ``san``: the direction of each discriminator's last layer learns by itself, what tells real from fake best (SAN,
+    Takida 2024, arXiv 2301.12811). ``mel_resolutions``: [n_fft, hop_length, n_mels] for multi_resolution_mel.
+    ``reconstruction_scale``: factor on the reconstruction terms once the discriminators have joined. ``penalty``: on
+    the discriminators' gradient. ``balancer``: weights are then shares of the pull at the generator's output. Tasks
     that copy nothing have the adversarial and diversity terms only; ``diversity_limit``: how far apart two takes with
     the same labels are pushed, in nepers of log-mel a unit of latent distance.
     """
 
     adversarial: Literal["least_squares", "hinge", "relativistic", "wasserstein"] = "least_squares"
+    san: bool = False
     penalty: PenaltyConfig | None = None
+    balancer: BalancerConfig | None = None
     weights: Weights = Weights()
     mel_resolutions: list[tuple[int, int, int]] = Field(
         [(256, 64, 40), (512, 128, 80), (1024, 256, 80), (2048, 512, 160)], min_length=1
@@ -187,6 +154,8 @@ class ObjectiveConfig(Config):
         for n_fft, hop_length, n_mels in self.mel_resolutions:
             if not (n_mels >= 1 and 1 <= hop_length <= n_fft):
                 raise ValueError(f"mel_resolutions: [{n_fft}, {hop_length}, {n_mels}] should be [n_fft, hop, n_mels]")
+        if self.san and self.adversarial not in SAN:
+            raise ValueError(f"san is defined for adversarial {' and '.join(SAN)}, not {self.adversarial}")
         return self
 
 
@@ -196,7 +165,7 @@ class Objective(nn.Module):
     def __init__(self, config: ObjectiveConfig, features: LogMelConfig, paired: bool = True):
         super().__init__()
         self.config = config
-        self.pair = ADVERSARIAL[config.adversarial]
+        self.pair = (SAN if config.san else ADVERSARIAL)[config.adversarial]
         names = set(Weights.model_fields) - {"diversity"} if paired else {"adversarial", "diversity"}
         self.weights = {name: w for name, w in config.weights if w > 0 and name in names}
         full_band = {"fmin": 0.0, "fmax": None, "mean": None, "std": None}
@@ -213,9 +182,17 @@ class Objective(nn.Module):
             self.register_buffer(f"multi_resolution_mel_{i}", bank, persistent=False)
 
     def discriminator(self, real: Outputs, fake: Outputs) -> dict[str, Tensor]:
-        """The discriminators' terms, averaged over the ensemble."""
-        losses = [self.pair[0](r.logits, f.logits) for r, f in zip(real, fake, strict=True)]
-        return {"adversarial": torch.stack(losses).mean()}
+        """The discriminators' terms, averaged over the ensemble.
+
+        SAN's ``direction`` is the generator's loss on the real less that on the fake: of hinge, Wasserstein's.
+        """
+        losses = [self.pair[0](r.logits.float(), f.logits.float()) for r, f in zip(real, fake, strict=True)]
+        terms = {"adversarial": torch.stack(losses).mean()}
+        if self.config.san:
+            pairs = [(r.direction.float(), f.direction.float()) for r, f in zip(real, fake, strict=True)]
+            losses = [self.pair[1](f, r) - self.pair[1](r, f) for r, f in pairs]
+            terms["direction"] = torch.stack(losses).mean()
+        return terms
 
     def penalty(
         self, turn: int, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None
@@ -228,9 +205,12 @@ class Objective(nn.Module):
 
     def discriminator_total(self, terms: dict[str, Tensor]) -> Tensor:
         """Weighted sum of the discriminators' terms; a penalty that comes every n-th turn counts n times."""
-        if "penalty" not in terms:
-            return terms["adversarial"]
-        return terms["adversarial"] + self.config.penalty.weight * self.config.penalty.interval * terms["penalty"]
+        total = terms["adversarial"]
+        if "direction" in terms:
+            total = total + terms["direction"]
+        if "penalty" in terms:
+            total = total + self.config.penalty.weight * self.config.penalty.interval * terms["penalty"]
+        return total
 
     def generator(
         self,
@@ -250,7 +230,7 @@ class Objective(nn.Module):
         if real_out is None or fake_out is None:
             return terms
         if "adversarial" in self.weights:
-            losses = [self.pair[1](r.logits, f.logits) for r, f in zip(real_out, fake_out, strict=True)]
+            losses = [self.pair[1](r.logits.float(), f.logits.float()) for r, f in zip(real_out, fake_out, strict=True)]
             terms["adversarial"] = torch.stack(losses).mean()
         if "feature_matching" in self.weights:
             terms["feature_matching"] = feature_matching(real_out, fake_out)
@@ -258,9 +238,13 @@ class Objective(nn.Module):
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Weighted sum of the generator's terms."""
+        weights = self.scaled_weights(terms)
+        return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+
+    def scaled_weights(self, terms: Iterable[str]) -> dict[str, float]:
+        """The weight of each of the generator's terms that there are now."""
         scale = self.config.reconstruction_scale if "adversarial" in terms else 1.0
-        scaled = {name: scale if name in RECONSTRUCTION else 1.0 for name in terms}
-        return torch.stack([scaled[name] * self.weights[name] * term for name, term in terms.items()]).sum()
+        return {name: (scale if name in RECONSTRUCTION else 1.0) * self.weights[name] for name in terms}
 
     @torch.autocast("cpu", enabled=False)
     @torch.autocast("cuda", enabled=False)

@@ -30,12 +30,13 @@ class TrainerConfig(Config):
     ``muon_learning_rate``: train the generator's matrices with Muon at this rate, the rest with AdamW.
     ``final_learning_rate``: where the cosine ends, as a share of the peak. ``finetune``: checkpoint that the generator
     begins as; ``initial_weights``: the same for parts of it, such as {vocoder: runs/vocoder};
-    ``initial_discriminators``: run whose discriminators the first ones begin as. ``frozen``: parts of the generator
-    that are not trained; ``frozen_steps``: all of it, for so many first steps in which only discriminators learn.
+    ``initial_discriminators``: run whose discriminators the first ones begin as, or a published do_* file, whose
+    mpd and msd 'period' and 'scale' begin as. ``frozen``: parts of the generator that are not trained;
+    ``frozen_steps``: all of it, for so many first steps in which only discriminators learn.
     ``accumulate``: passes whose gradients are summed to one step, where the batch doesn't fit into memory.
-    ``precision``: of the networks; auto is bf16-mixed where the device multiplies in bfloat16, decided when a run begins.
-    ``compile``: by torch.compile; measure before (recipes/bench_training.py). ``wandb``: project at Weights & Biases
-    to log to as well.
+    ``precision``: of the networks; auto is bf16-mixed where the device multiplies in bfloat16, decided when a run
+    begins. ``compile``: by torch.compile; measure before (recipes/bench_training.py). ``wandb``: project at
+    Weights & Biases to log to as well.
     """
 
     max_steps: int = Field(ge=1)
@@ -90,6 +91,11 @@ class Recipe(Config):
         features = self.task.features
         if problem := self.generator.check(self.task):
             raise ValueError(problem)
+        if self.objective.san and self.task.conditions:
+            raise ValueError(
+                "objective.san is for tasks without labels: where discriminators judge labels too, they have no one "
+                "direction; leave it out"
+            )
         if self.task.name == "generation":
             self._check_generation()
             return self
@@ -126,6 +132,8 @@ class Recipe(Config):
             raise ValueError(f"objective.weights: generation copies nothing and has no {', '.join(asked)} term")
         if not weights.adversarial:
             raise ValueError("objective.weights.adversarial must be above 0: generation has no other loss")
+        if self.objective.balancer:
+            raise ValueError("objective.balancer balances a game with reconstruction, which generation hasn't")
 
 
 def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:

@@ -42,10 +42,17 @@ def start_run(
         date = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = Path("runs") / recipe.name / f"{date}-{recipe.trainer.seed}"
     if checkpoint.has_trainer(folder):
-        if distributed.restarted():  # torchrun lost a process and gives the same command again
+        if distributed.restarted() and _began_as(recipe, folder):  # torchrun lost a process: the same command again
             return resume_run(folder)
         raise UserError(f"{folder} already holds a run. Go on with --resume {folder}, or choose another --run.")
     return Trainer(recipe, folder)
+
+
+def _began_as(recipe: Recipe, folder: Path) -> bool:
+    """Whether the run in a folder is this recipe's, but for what is only known when a run begins."""
+    begun = config.parse(Recipe, checkpoint.read_config(folder).recipe or {}, str(folder / checkpoint.CONFIG))
+    decided = ["task.conditions."] + (["trainer.precision"] if recipe.trainer.precision == "auto" else [])
+    return all(key.startswith(tuple(decided)) for key in differences(recipe, begun))
 
 
 def finetuning(recipe: Recipe, source: Path, overrides: Sequence[str]) -> Recipe:
@@ -115,7 +122,7 @@ def dry_run(recipe_path: Path, overrides: Sequence[str], finetune: Path | None =
             if module is not None:
                 lines.append(f"{name}: {sum(p.numel() for p in module.parameters()):,} parameters")
         for name, first, count in phases(trainer):
-            seconds = min(_time_step(trainer, first + k) for k in range(2))
+            seconds = min(time_step(trainer, first + k) for k in range(2))
             total += seconds * count
             lines.append(f"{name}: {count:,} steps at {1 / seconds:.2f} a second")
         trainer.save()
@@ -135,7 +142,7 @@ def phases(trainer: Trainer) -> list[tuple[str, int, int]]:
     return [phase for phase in found if phase[2] > 0]
 
 
-def _time_step(trainer: Trainer, step: int) -> float:
+def time_step(trainer: Trainer, step: int) -> float:
     """Seconds of a step; where players alternate, the mean of a round."""
     rounds = trainer.config.critic_steps + 1
     start = time.perf_counter()

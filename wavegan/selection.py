@@ -30,6 +30,11 @@ class Selection:
         self.config, self.folder = config, folder / "best"
         self.scores = dict(scores or {})
 
+    @property
+    def metric(self) -> str:
+        """The name of its curve."""
+        return f"valid/{self.config.metric}"
+
     def best(self) -> list[int]:
         """Steps, the best first; the earlier one of equals."""
         sign = 1 if self.config.metric.split("/")[0] in LOWER_IS_BETTER else -1
@@ -39,11 +44,11 @@ class Selection:
         """Note a score; the folder to write this model to, if it is one of the best. Others' folders go."""
         if math.isnan(score):
             return None
-        self.scores[step] = score
+        self.scores[step] = float(f"{score:.6g}")  # as the log has it, where a resumed run may read it
         kept = self.best()[: self.config.keep]
         for path in self.folder.glob("step-*"):
             if path.name not in {_name(one) for one in kept}:
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)  # other processes do the same
         return self.folder / _name(step) if step in kept else None
 
     def exhausted(self) -> bool:

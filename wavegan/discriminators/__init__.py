@@ -42,11 +42,13 @@ __all__ = [
 
 
 class Discriminators(nn.Module):
-    """The ensemble that judges a waveform."""
+    """The ensemble that judges a waveform. ``separate``: outputs have a ``direction``, as SAN needs."""
 
-    def __init__(self, configs: Iterable[DiscriminatorConfig], task: TaskConfig):
+    def __init__(self, configs: Iterable[DiscriminatorConfig], task: TaskConfig, separate: bool = False):
         super().__init__()
         self.members = nn.ModuleList(member for config in configs for member in config.build(task))
+        for member in self.members:
+            member.separate = separate
 
     def forward(self, waveform: Tensor, label: Tensor | None = None) -> list[DiscriminatorOutput]:
         return [member(waveform, label) for member in self.members]
@@ -65,8 +67,5 @@ class Discriminators(nn.Module):
             return real_out, self(fake, label)
         labels = None if label is None else torch.cat([label, label])
         outputs = self(torch.cat([real, fake]), labels)
-        batch = len(real)
-        return (
-            [DiscriminatorOutput(o.logits[:batch], [f[:batch] for f in o.feature_maps]) for o in outputs],
-            [DiscriminatorOutput(o.logits[batch:], [f[batch:] for f in o.feature_maps]) for o in outputs],
-        )
+        halves = slice(len(real)), slice(len(real), None)
+        return tuple([output.part(half) for output in outputs] for half in halves)

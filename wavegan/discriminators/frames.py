@@ -86,5 +86,6 @@ class FramesDiscriminator(Discriminator):
             x = F.avg_pool1d(x + hidden, 2, ceil_mode=True)
             feature_maps.append(x)
         features = F.leaky_relu(self.hidden(F.leaky_relu(x, 0.2).flatten(1)), 0.2)
-        logits = self.out(features) + self.projection(features, label)
-        return DiscriminatorOutput(logits, [*feature_maps, logits])
+        logits, direction = self.weigh(self.out, features, F.linear)
+        logits = logits + self.projection(features, label)
+        return DiscriminatorOutput(logits, [*feature_maps, logits], direction)

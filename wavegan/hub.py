@@ -1,0 +1,99 @@
+"""Where a model is: in the package, in a folder, another project's file, or on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from torch import nn
+
+from wavegan import checkpoint
+from wavegan.checkpoint import CheckpointConfig
+from wavegan.errors import UserError
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+# What is fetched from a repository, and nothing else: settings, statistics, generators' weights. None of it is run:
+# weights are read as plain tensors.
+WANTED = ["config.json", "config.y*ml", "hyperparams.yaml", "stats.h5", "stats.npy", "*.safetensors", "*.nemo"]
+WANTED += ["generator*", "g_*", "*generator*.pt", "pytorch_model.bin", "checkpoint-*steps.pkl", "*.ckpt", "*.pth"]
+UNWANTED = ["*discriminator*", "*optim*", "do_*"]
+
+
+def list_pretrained() -> list[str]:
+    """Names of the models inside the package."""
+    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{checkpoint.CONFIG}"))
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """Where a model lies on this machine: embedded, by name; a path; or USER/REPOSITORY on the Hub, fetched now.
+
+    Raises:
+        UserError: none of them, or a repository that can't be fetched.
+    """
+    text = str(name)
+    if text in list_pretrained():
+        return PRETRAINED / text
+    if text and Path(name).exists():
+        return Path(name)
+    missing = f"No model or checkpoint folder '{text}'. Models in the package: {', '.join(list_pretrained())}."
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", text) or isinstance(name, Path):
+        raise UserError(missing)
+    return _download(text, missing)
+
+
+def load(name: str | Path) -> tuple[nn.Module, CheckpointConfig]:
+    """The generator of a model, ready to play, and its contents; names and paths are those of ``find_checkpoint``.
+
+    Raises:
+        UserError: as ``find_checkpoint``; or a checkpoint that is damaged, incomplete or of another format.
+    """
+    path = find_checkpoint(name)
+    if path.is_file() and path.name in (checkpoint.CONFIG, checkpoint.GENERATOR) and not _is_foreign(path.parent):
+        path = path.parent
+    if _is_foreign(path):
+        from wavegan import interop
+
+        return interop.load_foreign(path)
+    return checkpoint.load_generator(path)
+
+
+def _is_foreign(path: Path) -> bool:
+    if path.is_file():
+        return True
+    settings = path / checkpoint.CONFIG
+    if not settings.is_file():
+        return any(path.glob("*.y*ml")) or any(path.glob("*.nemo"))
+    try:
+        found = json.loads(settings.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError):
+        return False
+    return isinstance(found, dict) and "format_version" not in found
+
+
+def _download(name: str, missing: str) -> Path:
+    if find_spec("huggingface_hub") is None:
+        raise UserError(f"{missing} For a repository of the Hugging Face Hub: pip install 'wavegan[hub]'.")
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    try:
+        folder = huggingface_hub.snapshot_download(
+            repository, revision=revision or None, allow_patterns=WANTED, ignore_patterns=UNWANTED
+        )
+    except HFValidationError:
+        raise UserError(missing) from None
+    except LocalEntryNotFoundError:
+        raise UserError(f"{missing} The Hugging Face Hub can't be reached, and '{name}' isn't in its cache.") from None
+    except HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", None)
+        reason = {401: "it doesn't exist or is private", 403: "access is refused", 404: "it doesn't exist"}.get(status)
+        raise UserError(f"{missing} Nor on the Hugging Face Hub: {reason or f'it answers {status}'}.") from None
+    except Exception as error:  # whichever library carries HTTP, and whatever it meets: the disk, a proxy, a cut line
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"The repository '{name}' can't be fetched from the Hugging Face Hub ({reason}).") from None
+    if not Path(folder).is_dir() or not any(Path(folder).iterdir()):
+        raise UserError(f"The repository '{name}' holds no vocoder: no settings, no weights that we know.")
+    return Path(folder)
