@@ -18,7 +18,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,7 +130,8 @@ class Worker:
     def take(self, case: Case) -> None:
         """One call. The first of a case warms up: it counts for the memory only."""
         case = case._replace(seconds=self.facts["clip_seconds"] or case.seconds)
-        self.connection.send(case)
+        with self._alive():
+            self.connection.send(case)
         self.turns.setdefault(case, []).append(self._receive())
 
     def results(self) -> list[dict[str, Any]]:
@@ -146,15 +147,20 @@ class Worker:
         return results
 
     def _receive(self) -> Any:
-        try:
+        with self._alive():
             answer = self.connection.recv()
-        except EOFError:
-            raise UserError(
-                f"The process of {self.model} ended: perhaps memory ran out. Try a smaller --batch."
-            ) from None
         if isinstance(answer, UserError):
             raise answer
         return answer
+
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise UserError(
+                f"The process of {self.model} ended: perhaps memory ran out. Try a smaller --batch."
+            ) from None
 
 
 def _serve(connection: Connection, model: str, backend: str) -> None:
