@@ -35,10 +35,9 @@ from wavegan.errors import UserError
 from wavegan.generators import GeneratorConfig, hifigan, spectral
 from wavegan.interop import load_foreign
 from wavegan.layers import fold_weight_norm
-from wavegan.synthesizer import Synthesizer
+from wavegan.synthesizer import BACKENDS, Synthesizer
 from wavegan.tasks import VocoderConfig
 
-BACKENDS = ("torch", "onnxruntime")
 MEL_22K = LogMelConfig(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000, padding="same")
 MEL_24K = LogMelConfig(sample_rate=24000, n_fft=1024, hop_length=256, n_mels=100, mel_scale="htk", mel_norm="none")
 PUBLISHED: dict[str, tuple[GeneratorConfig, LogMelConfig]] = {  # sizes that papers give, with random weights
