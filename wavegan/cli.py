@@ -91,7 +91,8 @@ def _vocode_file(synthesizer, source: Path, output: Path, options: dict) -> None
     with audio.writing(output, rate) as append:
         for piece in pieces:
             append(piece)
-            first.append(piece[: max(limit - length, 0)])
+            if length < limit:  # a view of nothing would keep the whole piece
+                first.append(piece[: limit - length])
             length += len(piece)
     _print_clip(output, length / rate, rate, time.perf_counter() - start)
     if not is_mel:
