@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from wavegan import audio, config, manifest, runs
+from wavegan import advice, audio, config, manifest
 from wavegan.data import Segments
 from wavegan.dsp import LogMel
 from wavegan.errors import UserError, reported
@@ -276,7 +276,7 @@ def peak_memory(name: str, options: argparse.Namespace) -> int:
         side = build(name, options, Path(folder))
         for _ in range(WARM_UP_STEPS):
             side.step()
-    return runs.peak_memory(torch.device(options.device))
+    return advice.peak_memory(torch.device(options.device))
 
 
 def peak_memory_alone(name: str, options: argparse.Namespace) -> int:

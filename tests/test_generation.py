@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import nn
 
 from tests.conftest import speech_like
 from tests.test_models import count
-from tests.test_trainer import assert_same_run, metrics_without_speed, stop_after
+from tests.test_trainer import assert_resumes_exactly, metrics_without_speed
 from wavegan import Synthesizer, UserError, audio, checkpoint, losses, manifest
 from wavegan.augment import AugmentConfig, augment
 from wavegan.discriminators import (
@@ -30,7 +29,7 @@ from wavegan.generators.wavegan import strides_for
 from wavegan.judge import Listener
 from wavegan.manifest import Utterance
 from wavegan.penalties import FiniteDifferencePenalty, GradientPenalty
-from wavegan.runs import resume_run, start_run
+from wavegan.runs import start_run
 from wavegan.tasks import GenerationConfig
 
 FEATURES = {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "n_mels": 12, "floor": 1e-3}
@@ -354,13 +353,7 @@ MEL += ["discriminators=[{name: frames, resolutions: [[64, 16, 12]], channels: 8
 @pytest.mark.parametrize("overrides", [[], WAVEGAN, MEL], ids=["latent", "wavegan", "mel"])
 def test_training_resumes_exactly(digits_recipe, tmp_path, overrides):
     """Latents, augmentation, penalties and phase shuffle are drawn anew at each step: no state is lost."""
-    start_run(digits_recipe, overrides, tmp_path / "whole").train()
-    trainer = start_run(digits_recipe, overrides, tmp_path / "parts")
-    stop_after(trainer, 4)
-    assert trainer.train() == 128 + signal.SIGINT
-    torch.manual_seed(99)
-    assert resume_run(tmp_path / "parts").train() == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert_resumes_exactly(digits_recipe, overrides, tmp_path, stop=4)
     terms = set().union(*metrics_without_speed(tmp_path / "whole"))
     assert {"train/d/adversarial", "train/d/penalty", "train/g/adversarial", "valid/diversity"} <= terms
 

@@ -18,14 +18,13 @@ import yaml
 from torch.nn import functional as F
 
 from tests.conftest import speech_like
-from tests.test_trainer import stop_after
-from wavegan import Synthesizer, UserError
+from tests.test_trainer import assert_resumes_exactly
+from wavegan import Synthesizer, UserError, checkpoint
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.generators import MelGANConfig, ParallelWaveGANConfig, melgan, parallel_wavegan
 from wavegan.interop import import_checkpoint, load_foreign, read_foreign
 from wavegan.layers import fold_weight_norm
 from wavegan.pqmf import PQMF, PQMFConfig
-from wavegan.runs import resume_run, start_run
 from wavegan.tasks import VocoderConfig
 
 BANDS = 6
@@ -501,14 +500,8 @@ def test_training_on_noise_resumes_bit_for_bit(recipe_file, tmp_path):
     sizes = "layers: 2, stacks: 1, residual_channels: 4, gate_channels: 4, skip_channels: 4"
     options = [f"generator={{name: parallel_wavegan, upsample_rates: [8, 4], {sizes}}}", "trainer.max_steps=4"]
     options += ["objective.weights={mel: 1, feature_matching: 1}"]
-    start_run(recipe_file, options, tmp_path / "whole").train()
-    trainer = start_run(recipe_file, options, tmp_path / "parts")
-    stop_after(trainer, 3)
-    trainer.train()
-    resume_run(tmp_path / "parts").train()
-    whole, parts = (torch.load(tmp_path / name / "trainer.pt", weights_only=True) for name in ("whole", "parts"))
-    assert whole["step"] == parts["step"] == 4
-    assert all(torch.equal(tensor, parts["generator"][name]) for name, tensor in whole["generator"].items())
+    assert_resumes_exactly(recipe_file, options, tmp_path, stop=3)
+    assert checkpoint.load_trainer(tmp_path / "whole")["step"] == 4
 
 
 @pytest.mark.parametrize(

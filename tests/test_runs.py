@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.test_trainer import assert_same_run, stop_after, weights
+from tests.test_trainer import assert_resumes_exactly, assert_same_run, weights
 from wavegan import UserError, audio, checkpoint, load_recipe, manifest
 from wavegan.advice import Advice, Stopwatch
 from wavegan.dsp import LogMel
@@ -255,12 +255,7 @@ def test_stopping_in_the_frozen_phase_resumes_exactly(recipe_file, tmp_path):
         "trainer.accumulate=2",
         "trainer.log_interval=1",
     ]
-    start_run(recipe_file, options, tmp_path / "whole").train()
-    trainer = start_run(recipe_file, options, tmp_path / "parts")
-    stop_after(trainer, 2)
-    trainer.train()
-    resume_run(tmp_path / "parts").train()
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert_resumes_exactly(recipe_file, options, tmp_path, stop=2)
 
 
 def with_mels(recipe_file: Path, shift: int = 0) -> list[str]:

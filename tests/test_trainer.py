@@ -44,14 +44,19 @@ def assert_same_run(one: Path, other: Path) -> None:
 @pytest.mark.parametrize(("muon", "log_interval"), [("null", 1), ("0.02", 2)])
 def test_resume_equals_never_having_stopped(recipe_file, tmp_path, stop, muon, log_interval):
     options = [f"trainer.muon_learning_rate={muon}", f"trainer.log_interval={log_interval}"]
-    start_run(recipe_file, options, tmp_path / "whole").train()
+    assert_resumes_exactly(recipe_file, options, tmp_path, stop)
 
-    trainer = start_run(recipe_file, options, tmp_path / "parts")
+
+def assert_resumes_exactly(recipe_file: Path, options: list[str], folder: Path, stop: int) -> None:
+    """Train in ``folder / "whole"``, and in ``folder / "parts"`` with an interrupt after step ``stop``."""
+    start_run(recipe_file, options, folder / "whole").train()
+    trainer = start_run(recipe_file, options, folder / "parts")
     stop_after(trainer, stop)
     assert trainer.train() == 128 + signal.SIGINT
-    assert checkpoint.load_trainer(tmp_path / "parts")["step"] == stop
-    assert resume_run(tmp_path / "parts").train() == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert checkpoint.load_trainer(folder / "parts")["step"] == stop
+    torch.manual_seed(99)  # nothing is drawn from where the random state happens to be
+    assert resume_run(folder / "parts").train() == 0
+    assert_same_run(folder / "whole", folder / "parts")
 
 
 def stop_after(trainer: Trainer, step: int) -> None:
@@ -238,12 +243,7 @@ def test_bf16_reaches_the_layers_of_both_players_in_their_turns(recipe_file, tmp
 
 def test_san_and_the_balancer_resume_exactly(recipe_file, tmp_path):
     options = ["objective.san=true", "objective.balancer={decay: 0.9}", "trainer.num_samples=0"]
-    start_run(recipe_file, options, tmp_path / "whole").train()
-    trainer = start_run(recipe_file, options, tmp_path / "parts")
-    stop_after(trainer, 6)
-    trainer.train()
-    resume_run(tmp_path / "parts").train()
-    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert_resumes_exactly(recipe_file, options, tmp_path, stop=6)
     averages, again = (checkpoint.load_trainer(tmp_path / name)["balancer"] for name in ("whole", "parts"))
     assert averages.keys() == again.keys() >= {"mel", "phase", "adversarial", "feature_matching"}
     assert all(torch.equal(average, again[name]) for name, average in averages.items())

@@ -1,7 +1,8 @@
-"""What the curves of a training say, in plain words: who wins, what drifts; and where the time goes."""
+"""What the curves of a training say, in plain words: who wins, what drifts; and where time and memory go."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,3 +86,13 @@ class Stopwatch:
         if shares.get("data", 0) > 0.25:
             text += " The data is the bound: a shorter data.segment_length, or more batches from fewer long files."
         return text
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes at most so far: on a GPU what PyTorch allocated there, else all resident memory of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # which Windows hasn't
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

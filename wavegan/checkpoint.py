@@ -123,20 +123,17 @@ def load_tensors(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
     """Strictly load ``tensors`` into ``module``; ``path`` is where they come from.
 
     Raises:
-        UserError: as ``check_tensors``; or weights that are not finite.
+        UserError: as ``check_tensors``.
     """
     check_tensors(module, tensors, path)
-    bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
-    if bad:
-        raise UserError(f"{path} has weights that are not finite: {bad[0]}. Use an earlier checkpoint.")
     module.load_state_dict(tensors)
 
 
 def check_tensors(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Compare names and shapes; ``module`` may live on the device "meta".
+    """Whether ``tensors`` fit ``module``, which may live on the device "meta", and are finite.
 
     Raises:
-        UserError: names or shapes that differ, the first few named.
+        UserError: names or shapes that differ, the first few named; or weights that are not finite.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -147,6 +144,8 @@ def check_tensors(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise UserError(f"The weights in {path} do not fit their configuration: {'; '.join(sorted(faults)[:3])}{more}.")
+    if bad := [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
+        raise UserError(f"{path} has weights that are not finite: {bad[0]}. Use an earlier checkpoint.")
 
 
 def save_trainer(folder: Path, state: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from wavegan import config, conventions, plausible
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
-from wavegan.files import write_atomically
+from wavegan.files import check_target, write_atomically
 
 
 def refuse_difference(model: LogMelConfig, mel: LogMelConfig) -> None:
@@ -77,8 +77,7 @@ def save_mel(path: Path, mel: Tensor, features: LogMelConfig) -> None:
     """Write a mel (M, F) and its contract as .npz, whole or not at all."""
     if path.suffix.lower() != ".npz":
         raise UserError(f"Cannot write {path}: a mel file ends in .npz.")
-    if not path.parent.is_dir():
-        raise UserError(f"Cannot write {path}: there is no folder {path.parent}. Make it first.")
+    check_target(path)
     buffer = io.BytesIO()
     np.savez(buffer, mel=np.asarray(mel, np.float32), features=json.dumps(features.model_dump(exclude_none=True)))
     write_atomically(path, buffer.getbuffer())

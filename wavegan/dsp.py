@@ -100,9 +100,14 @@ class LogMelConfig(Config):
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def padding_length(n_fft: int, hop_length: int, padding: Padding) -> int:
+    """Samples that framing adds on each side."""
+    return n_fft // 2 if padding == "center" else (n_fft - hop_length) // 2
+
+
 def pad_signal(waveform: Tensor, n_fft: int, hop_length: int, padding: Padding) -> Tensor:
     """Reflect-pad (B, T) for framing; a signal shorter than the padding continues with zeros."""
-    amount = n_fft // 2 if padding == "center" else (n_fft - hop_length) // 2
+    amount = padding_length(n_fft, hop_length, padding)
     missing = amount + 1 - waveform.shape[-1]
     if missing > 0:
         waveform = F.pad(waveform, (0, missing))
@@ -130,7 +135,7 @@ class InverseSTFT(nn.Module):
         super().__init__()
         self.n_fft, self.hop_length = n_fft, hop_length
         self.overlap = math.ceil(n_fft / hop_length)
-        self.trim = n_fft // 2 if padding == "center" else (n_fft - hop_length) // 2
+        self.trim = padding_length(n_fft, hop_length, padding)
         window = hann_window(win_length or n_fft, n_fft)
         angle = 2 * math.pi * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double() / n_fft
         weight = torch.full((n_fft // 2 + 1, 1), 2.0 / n_fft, dtype=torch.float64)
@@ -229,15 +234,18 @@ class LogMel(nn.Module):
             padded, c.n_fft, c.hop_length, c.window_length, self.window, center=False, return_complex=True
         )
         power = torch.view_as_real(spectrum).square().sum(-1) + c.epsilon
-        magnitude = power if c.power == 2 else power.sqrt()
-        mel = (magnitude.transpose(1, 2) @ self.filterbank).transpose(1, 2).clamp(min=c.floor)
-        return ((mel.log() if c.log == "ln" else mel.log10()) - self.mean) / self.std
+        return self.from_magnitude((power if c.power == 2 else power.sqrt()).transpose(1, 2))
+
+    def from_magnitude(self, magnitude: Tensor) -> Tensor:
+        """Magnitudes, or powers, of frequency bins (B, F, K) -> (B, M, F)."""
+        mel = (magnitude @ self.filterbank).transpose(1, 2).clamp(min=self.config.floor)
+        return ((mel.log() if self.config.log == "ln" else mel.log10()) - self.mean) / self.std
 
     @property
     def context_frames(self) -> tuple[int, int]:
         """Hops before and after its own that a frame is made of, and that its reflected ends need."""
         c = self.config
-        amount = c.n_fft // 2 if c.padding == "center" else (c.n_fft - c.hop_length) // 2
+        amount = padding_length(c.n_fft, c.hop_length, c.padding)
         return amount // c.hop_length + 1, -(-amount // c.hop_length)
 
     def to_magnitude(self, mel: Tensor) -> Tensor:

@@ -79,13 +79,14 @@ def export(
         check_target(path, ".onnx")
     if len(set(targets)) != len(targets) or not targets:
         raise UserError("Say where to write: --onnx MODEL.onnx, --mel MEL.onnx, or both, under different names.")
-    synthesizer = Synthesizer.from_pretrained(name_or_folder)
+    folder = find_checkpoint(name_or_folder)
+    synthesizer = Synthesizer.from_pretrained(folder)
     contents = synthesizer.config
     if mel is not None and contents.task.name != "vocoder":
         raise UserError(f"'{contents.name}' speaks out of noise and reads no mel: leave out --mel.")
     if int8 and (output is None or recording is None or contents.task.name != "vocoder"):
         raise UserError("--int8 is scored: it needs a vocoder, --onnx MODEL.onnx and --check SPEECH.wav.")
-    metadata, lines, models = _metadata(contents, find_checkpoint(name_or_folder)), [], {}
+    metadata, lines, models = _metadata(contents, folder), [], {}
     if output is not None:
         exported = to_onnx(generator_graph(synthesizer.generator, contents), metadata, opset)
         lines.append(exported.describe(output))

@@ -30,13 +30,13 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def check_target(path: Path, suffix: str) -> None:
+def check_target(path: Path, suffix: str | None = None) -> None:
     """Refuse a place that can't be written to: to be asked before the long work, not after it.
 
     Raises:
         UserError: another suffix, a folder, or a folder that is missing or can't be written.
     """
-    if path.suffix.lower() != suffix:
+    if suffix and path.suffix.lower() != suffix:
         raise UserError(f"Cannot write {path}: the name should end in {suffix}.")
     if path.is_dir():
         raise UserError(f"Cannot write {path}: it is a folder. Give a file name.")

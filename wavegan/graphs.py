@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.checkpoint import CheckpointConfig
-from wavegan.dsp import LogMel, LogMelConfig, mel_window
+from wavegan.dsp import LogMel, LogMelConfig, mel_window, padding_length
 from wavegan.errors import UserError
 
 
@@ -77,7 +77,7 @@ class Analysis(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         c, length = self.config, waveform.shape[1]
-        amount = c.n_fft // 2 if c.padding == "center" else (c.n_fft - c.hop_length) // 2
+        amount = padding_length(c.n_fft, c.hop_length, c.padding)
         num_frames = (length + 2 * amount - c.n_fft) // c.hop_length + 1
         # One look-up cuts into frames and reflects at both ends; what is too short for that goes on with zeros.
         place = torch.arange(num_frames).unsqueeze(1) * c.hop_length + torch.arange(c.n_fft) - amount
@@ -86,9 +86,7 @@ class Analysis(nn.Module):
         frames = F.pad(waveform, (0, amount)).index_select(1, place.flatten()).unflatten(1, (num_frames, c.n_fft))
         real, imag = (frames.double() @ self.basis.double()).chunk(2, dim=2)
         power = real.square() + imag.square() + c.epsilon
-        magnitude = (power if c.power == 2 else power.sqrt()).float()
-        mel = (magnitude @ self.log_mel.filterbank).transpose(1, 2).clamp(min=c.floor)
-        return ((mel.log() if c.log == "ln" else mel.log10()) - self.log_mel.mean) / self.log_mel.std
+        return self.log_mel.from_magnitude((power if c.power == 2 else power.sqrt()).float())
 
 
 def generator_graph(generator: nn.Module, contents: CheckpointConfig) -> Graph:

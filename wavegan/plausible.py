@@ -71,7 +71,8 @@ def _other_logarithm(mel: Tensor, features: LogMelConfig) -> bool:
     natural = mel if features.log == "ln" else mel * LN_10
     natural = natural / features.power
     some = natural.flatten()[:: max(natural.numel() // 100_000, 1)]
-    span = float(some.quantile(0.995) - some.quantile(0.005))
+    low, high = some.quantile(torch.tensor([0.005, 0.995]))
+    span = float(high - low)
     if features.log == "log10":
         return span > 13 and _roughness(natural, features) > 1.1 * LN_10 * _smoothest_speech(features)
     lowest = math.log(features.floor) / features.power / LN_10 - 1.5  # quiet speech lies on its own floor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from wavegan import checkpoint, config, distributed
+from wavegan.advice import peak_memory
 from wavegan.errors import UserError
 from wavegan.progress import clock
 from wavegan.recipe import Recipe, TrainerConfig, load_recipe
@@ -149,16 +149,6 @@ def time_step(trainer: Trainer, step: int) -> float:
     for trainer.step in range(step, step + rounds):
         trainer.train_step()
     return (time.perf_counter() - start) / rounds
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes at most so far: on a GPU what PyTorch allocated there, else all resident memory of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    import resource  # which Windows hasn't
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def pack(run: Path, output: Path, half: bool = False) -> int:

@@ -12,7 +12,6 @@ from wavegan import checkpoint
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.discriminators import Discriminators
 from wavegan.errors import UserError
-from wavegan.interop.discriminators import read_discriminators
 from wavegan.recipe import Recipe
 
 
@@ -40,6 +39,8 @@ def begin(recipe: Recipe, generator: nn.Module, discriminators: Discriminators) 
     if c.initial_discriminators:
         own, path = discriminators.state_dict(), c.initial_discriminators
         if path.is_file():
+            from wavegan.interop.discriminators import read_discriminators  # all formats: not for every training
+
             state = read_discriminators(path, discriminators)
         else:
             state = checkpoint.load_trainer(path).get("discriminators", {})

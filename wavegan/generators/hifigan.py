@@ -61,15 +61,19 @@ class HiFiGANConfig(Config):
         """Why this generator can't do the task, or None."""
         if task.name != "vocoder":
             return f"generator '{self.name}' reads mels; the task is '{task.name}'"
-        features = task.features
-        product = math.prod(self.upsample_rates)
-        if product != features.hop_length:
-            shown = " x ".join(map(str, self.upsample_rates))
-            return f"generator.upsample_rates multiply to {shown} = {product}, hop_length is {features.hop_length}"
-        return None
+        return check_rates(self.upsample_rates, task.features.hop_length)
 
     def build(self, task: TaskConfig) -> HiFiGAN:
         return HiFiGAN(self, task.features)
+
+
+def check_rates(upsample_rates: list[int], hop_length: int, bands: int = 1) -> str | None:
+    """Why a frame doesn't become ``hop_length`` samples, or None."""
+    product = math.prod(upsample_rates) * bands
+    if product == hop_length:
+        return None
+    shown = " x ".join(map(str, upsample_rates)) + (f" x {bands} bands" if bands > 1 else "")
+    return f"generator.upsample_rates multiply to {shown} = {product}, hop_length is {hop_length}"
 
 
 V1 = HiFiGANConfig()

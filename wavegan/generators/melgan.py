@@ -6,7 +6,6 @@ Shapes: B batch, M mel bands, F frames, C channels, T = F * product(upsample_rat
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.dsp import LogMelConfig
-from wavegan.generators.hifigan import upsampling
+from wavegan.generators.hifigan import check_rates, upsampling
 from wavegan.generators.receptive_field import ReceptiveField
 from wavegan.layers import same_padding, weight_norm
 from wavegan.pqmf import PQMF, PQMFConfig
@@ -55,11 +54,7 @@ class MelGANConfig(Config):
         """Why this generator can't do the task, or None."""
         if task.name != "vocoder":
             return f"generator 'melgan' reads mels; the task is '{task.name}'"
-        product, hop_length = math.prod(self.upsample_rates) * self.bands, task.features.hop_length
-        if product != hop_length:
-            shown = " x ".join(map(str, self.upsample_rates)) + (f" x {self.bands} bands" if self.bands > 1 else "")
-            return f"generator.upsample_rates multiply to {shown} = {product}, hop_length is {hop_length}"
-        return None
+        return check_rates(self.upsample_rates, task.features.hop_length, self.bands)
 
     def build(self, task: TaskConfig) -> MelGAN:
         return MelGAN(self, task.features)

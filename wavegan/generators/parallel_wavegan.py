@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.dsp import LogMelConfig
+from wavegan.generators.hifigan import check_rates
 from wavegan.generators.receptive_field import ReceptiveField
 from wavegan.layers import same_padding, weight_norm
 
@@ -57,11 +58,7 @@ class ParallelWaveGANConfig(Config):
         """Why this generator can't do the task, or None."""
         if task.name != "vocoder":
             return f"generator 'parallel_wavegan' reads mels; the task is '{task.name}'"
-        product, hop_length = math.prod(self.upsample_rates), task.features.hop_length
-        if product != hop_length:
-            shown = " x ".join(map(str, self.upsample_rates))
-            return f"generator.upsample_rates multiply to {shown} = {product}, hop_length is {hop_length}"
-        return None
+        return check_rates(self.upsample_rates, task.features.hop_length)
 
     def build(self, task: TaskConfig) -> ParallelWaveGAN:
         return ParallelWaveGAN(self, task.features)

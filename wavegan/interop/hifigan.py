@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from wavegan.conventions import CONVENTIONS
 from wavegan.dsp import LogMelConfig
 from wavegan.generators import HiFiGANConfig
 from wavegan.interop.source import Bands, FFTSize, Imported, Settings, Size, Source, numbered, shape
@@ -70,7 +71,7 @@ def log_mel(source: Source) -> LogMelConfig:
     mel = source.parse(MelSettings)
     fields = {"sample_rate": mel.sampling_rate, "n_fft": mel.n_fft, "hop_length": mel.hop_size}
     fields |= {"win_length": mel.win_size, "n_mels": mel.num_mels, "fmin": mel.fmin, "fmax": mel.fmax}
-    return source.parse(LogMelConfig, fields | {"padding": "same", "log": "ln", "floor": 1e-5, "epsilon": 1e-9})
+    return source.parse(LogMelConfig, CONVENTIONS["hifigan"] | fields)
 
 
 def refuse_odd(source: Source, settings: HiFiGANSettings) -> None:

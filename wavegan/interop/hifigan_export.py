@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wavegan import checkpoint
+from wavegan import checkpoint, conventions
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
 from wavegan.files import write_atomically
@@ -74,8 +74,7 @@ def _published(features: LogMelConfig) -> LogMelConfig:
     """What the published code makes of the same sizes. Its epsilon lies below its floor: any as small is the same."""
     sizes = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax")
     epsilon = features.epsilon if features.epsilon <= 1e-9 else 1e-9
-    fields = {name: getattr(features, name) for name in sizes} | {"padding": "same", "floor": 1e-5, "epsilon": epsilon}
-    return LogMelConfig(**fields)
+    return conventions.named("hifigan", **{name: getattr(features, name) for name in sizes}, epsilon=epsilon)
 
 
 def _with_weight_norm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

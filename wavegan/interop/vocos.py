@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from wavegan.conventions import CONVENTIONS
 from wavegan.dsp import LogMelConfig, hann_window, mel_filterbank
 from wavegan.generators import SpectralConfig
 from wavegan.interop.source import Bands, Imported, Settings, Size, Source, numbered, shape
@@ -69,8 +70,7 @@ def read(source: Source) -> Imported:
     backbone = source.parse(BackboneSettings, parts.backbone.init_args)
     head = source.parse(HeadSettings, parts.head.init_args)
     _check_settings(source, mel, backbone, head)
-    fields = mel.model_dump() | {"mel_scale": "htk", "mel_norm": "none", "log": "ln", "floor": 1e-7}
-    features = source.parse(LogMelConfig, fields)
+    features = source.parse(LogMelConfig, CONVENTIONS["vocos"] | mel.model_dump())
     generator = source.parse(SpectralConfig, _sizes(source, backbone, mel))
     source.same_table("feature_extractor.mel_spec.mel_scale.fb", mel_filterbank(features))
     source.same_table("feature_extractor.mel_spec.spectrogram.window", hann_window(mel.n_fft))
