@@ -63,7 +63,7 @@ def start(options: argparse.Namespace, processes: int, batch: int) -> dict:
     if done.returncode:
         said = done.stderr.splitlines() or ["it ended without a word"]
         reason = next((line for line in said if line.startswith("error: ")), said[-1]).removeprefix("error: ")
-        raise UserError(f"{processes} processes can't be measured: {reason}")
+        raise UserError(f"It can't be measured, processes: {processes}. {reason}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

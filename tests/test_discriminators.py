@@ -21,6 +21,7 @@ from wavegan.discriminators import (
     WaveGANDiscriminatorConfig,
 )
 from wavegan.dsp import LogMelConfig
+from wavegan.layers import LongConv1d
 from wavegan.losses import Objective, ObjectiveConfig
 from wavegan.tasks import GenerationConfig
 
@@ -73,6 +74,22 @@ def test_a_period_is_the_published_conv2d_in_all_its_maps(period):
         x = F.leaky_relu(x, 0.1) if i < 4 else x
         assert torch.allclose(output.feature_maps[i], x.transpose(2, 3), atol=1e-5)
     assert torch.allclose(output.logits, x.transpose(2, 3).flatten(1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("channels_in", "channels_out", "size", "stride", "groups", "length"),
+    [(1, 8, 15, 1, 1, 300), (16, 16, 41, 2, 4, 301), (16, 32, 41, 4, 16, 299), (8, 8, 41, 4, 2, 3), (8, 4, 5, 1, 1, 9)],
+)
+def test_a_long_kernel_in_parts_is_one_convolution(channels_in, channels_out, size, stride, groups, length):
+    torch.manual_seed(0)
+    conv = LongConv1d(channels_in, channels_out, size, stride, size // 2, groups=groups).double()
+    x = torch.randn(2, channels_in, length, dtype=torch.float64, requires_grad=True)
+    expected = F.conv1d(x, conv.weight, conv.bias, stride, size // 2, groups=groups)
+    output = conv(x)
+    assert torch.allclose(output, expected, atol=1e-12)
+    wanted = [x, conv.weight, conv.bias]
+    for ours, theirs in zip(*(torch.autograd.grad(y.square().sum(), wanted) for y in (output, expected)), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-10)
 
 
 class Scaled(Discriminator):

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tests.test_trainer import assert_resumes_exactly, assert_same_run, weights
-from wavegan import UserError, audio, checkpoint, load_recipe, manifest
+from wavegan import UserError, audio, checkpoint, distributed, load_recipe, manifest
 from wavegan.advice import Advice, Stopwatch
 from wavegan.dsp import LogMel
 from wavegan.penalties import ExactPenalty, FiniteDifferencePenalty
@@ -154,6 +154,19 @@ def test_a_restart_goes_on_with_its_own_run_only(recipe_file, tmp_path, monkeypa
     assert start_run(recipe_file, [*SHORT, "trainer.precision=auto"], tmp_path / "run").step == 4
     with pytest.raises(UserError, match="already holds a run"):
         start_run(recipe_file, [*SHORT, "trainer.seed=1"], tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("restarts", "most", "machines", "expected"),
+    [(0, 3, 1, False), (1, 3, 1, True), (0, 0, 2, False), (0, 3, 2, True)],  # a machine counts its own losses only
+)
+def test_which_starts_may_be_restarts(monkeypatch, restarts, most, machines, expected):
+    sizes = {"WORLD_SIZE": 2 * machines, "LOCAL_WORLD_SIZE": 2}
+    for name, value in {"RESTART_COUNT": restarts, "MAX_RESTARTS": most}.items():
+        monkeypatch.setenv(f"TORCHELASTIC_{name}", str(value))
+    for name, value in sizes.items():
+        monkeypatch.setenv(name, str(value))
+    assert distributed.restarted() == expected
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(recipe_file, tmp_path, capsys):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -294,3 +296,21 @@ def test_the_quickest_precision_is_that_of_the_device(monkeypatch, accelerator, 
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu)
     assert distributed.quickest_precision(accelerator) == expected
+
+
+def test_compiled_networks_learn_the_same_and_resume(recipe_file, tmp_path, monkeypatch):
+    """Traced and differentiated by torch.compile, then run as it is: generating C++ would take more than a minute."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    options = ["discriminators=[{name: period, periods: [2], channels: [4, 8]}]", "generator={name: spectral, dim: 8}"]
+    options += ["generator.num_blocks=1", "objective.weights={mel: 1}", "trainer.max_steps=3", "trainer.num_samples=0"]
+    options += ["trainer.adversarial_start=0", "trainer.critic_steps=0", "trainer.checkpoint_interval=2"]
+    start_run(recipe_file, options, tmp_path / "plain").train()
+    start_run(recipe_file, [*options, "trainer.compile=true"], tmp_path / "compiled").train()
+    plain, compiled = (metrics_without_speed(tmp_path / name) for name in ("plain", "compiled"))
+    for ours, expected in zip(compiled, plain, strict=True):
+        assert ours == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    shutil.copytree(tmp_path / "compiled", tmp_path / "parts")
+    shutil.move(tmp_path / "parts" / checkpoint.PREVIOUS, tmp_path / "parts" / checkpoint.TRAINER)  # of step 2
+    trainer = resume_run(tmp_path / "parts")
+    assert trainer.step == 2 and trainer.train() == 0
+    assert_same_run(tmp_path / "compiled", tmp_path / "parts")

@@ -8,6 +8,8 @@ bfloat16 waveforms to discriminators where there are several processes, and only
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from typing import Literal
 
@@ -34,9 +36,10 @@ def connect(accelerator: str) -> Fabric:
         # what a backward pass still needs.
         strategy = DDPStrategy(broadcast_buffers=False)
         fabric = Fabric(accelerator=accelerator, strategy=strategy, devices=processes // nodes, num_nodes=nodes)
-        if restarted() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        if restarts() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
             _meet_again(fabric.device, nodes)
         fabric.launch()
+        atexit.register(_leave)
     except distributed.DistNetworkError as error:
         raise UserError(
             f"The processes of this training don't find each other: {str(error).splitlines()[0]} If the port is in "
@@ -67,11 +70,18 @@ def _meet_again(device: torch.device, nodes: int) -> None:
     server = distributed.TCPStore(environment["MASTER_ADDR"], int(environment["MASTER_PORT"]), is_master=False)
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        store=distributed.PrefixStore(f"restart-{environment['TORCHELASTIC_RESTART_COUNT']}", server),
+        store=distributed.PrefixStore(f"restart-{restarts()}", server),
         rank=int(environment["RANK"]),
         world_size=int(environment["WORLD_SIZE"]),
         device_id=None if device.type == "cpu" else device,
     )
+
+
+def _leave() -> None:
+    """End the process group while there is an interpreter: a thread of it that then lets go of a tensor would abort."""
+    gc.collect()  # what holds the group, such as DistributedDataParallel, keeps its threads
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def quickest_precision(accelerator: str) -> Literal["32-true", "bf16-mixed"]:
@@ -96,9 +106,16 @@ def launched() -> tuple[int, int]:
     return 1, 1
 
 
+def restarts() -> int:
+    """How often torchrun has restarted the processes of this machine."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
 def restarted() -> bool:
-    """Whether torchrun starts this process again, after one of them was lost."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    """Whether torchrun starts this process again, after one of them was lost; of several machines, whether it may: each
+    counts its own losses, and not those of the others that it starts again with.
+    """
+    return restarts() > 0 or (launched()[1] > 1 and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0)
 
 
 def lost_peer(error: RuntimeError) -> bool:

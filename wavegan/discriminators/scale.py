@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from wavegan.config import Config
 from wavegan.discriminators.base import Discriminator, DiscriminatorOutput
 from wavegan.discriminators.projection import Projection
-from wavegan.layers import spectral_norm, weight_norm
+from wavegan.layers import LongConv1d, spectral_norm, weight_norm
 
 if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
@@ -51,7 +51,7 @@ class ScaleDiscriminator(Discriminator):
         self.poolings = poolings
         widths = [1, *channels]
         self.convs = nn.ModuleList(
-            norm(nn.Conv1d(widths[i], widths[i + 1], k, STRIDES[i], padding=k // 2, groups=min(GROUPS[i], widths[i])))
+            norm(LongConv1d(widths[i], widths[i + 1], k, STRIDES[i], padding=k // 2, groups=min(GROUPS[i], widths[i])))
             for i, k in enumerate(KERNEL_SIZES)
         )
         self.conv_post = norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
