@@ -21,6 +21,7 @@ FILES = {
     name: (hub.PRETRAINED / "vocoder-16k" / name).read_bytes() for name in ("config.json", "generator.safetensors")
 }
 HARMFUL = {"run_me.py": b"raise SystemExit('was run')", "bigvgan_discriminator_optimizer.pt": b"0" * 100}
+HARMFUL |= {"bigvgan_generator_3msteps.pt": b"not the last"}
 SCRIPT = """
 import json, sys
 from pathlib import Path

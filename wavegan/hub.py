@@ -16,9 +16,10 @@ from wavegan.errors import UserError
 PRETRAINED = Path(__file__).parent / "pretrained"
 # What is fetched from a repository, and nothing else: settings, statistics, generators' weights. None of it is run:
 # weights are read as plain tensors.
-WANTED = ["config.json", "config.y*ml", "hyperparams.yaml", "stats.h5", "stats.npy", "*.safetensors", "*.nemo"]
-WANTED += ["generator*", "g_*", "*generator*.pt", "pytorch_model.bin", "checkpoint-*steps.pkl", "*.ckpt", "*.pth"]
-UNWANTED = ["*discriminator*", "*optim*", "do_*"]
+WANTED = ["config.json", "config_v*.json", "config.y*ml", "hyperparams.yaml", "stats.h5", "stats.npy", "*.nemo"]
+WANTED += ["*.safetensors", "*.ckpt", "*.pth", "generator*", "g_*", "*generator*.pt", "pytorch_model.bin"]
+WANTED += ["checkpoint-*steps.pkl"]
+UNWANTED = ["*discriminator*", "*optim*", "do_*", "*msteps.pt"]  # the last: BigVGAN's earlier ones, beside the final
 
 
 def list_pretrained() -> list[str]:
