@@ -217,6 +217,12 @@ def write_archive(path: Path, settings: dict[str, Any], state: dict[str, Tensor]
     return path
 
 
+def npy_header(shape: str) -> bytes:
+    """An .npy file that claims numbers of a shape and holds 80 of them."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(320)
+
+
 # Each dialect of HiFi-GAN: its settings, for the network of ``settings`` and the mels of MEL, and its tensors.
 
 

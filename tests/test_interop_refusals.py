@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gzip
 import io
 import json
 import os
@@ -23,10 +24,10 @@ import torch
 import yaml
 
 from tests import foreign, test_interop_vocos, test_parallel_wavegan
-from wavegan import UserError
+from wavegan import UserError, checkpoint, contract, hub
 from wavegan.cli import app
 from wavegan.discriminators import Discriminators, PeriodConfig
-from wavegan.dsp import LogMel
+from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.interop import import_checkpoint, load_foreign
 from wavegan.interop.discriminators import read_discriminators
 from wavegan.tasks import VocoderConfig
@@ -84,6 +85,8 @@ def test_missing_left_over_and_ill_fitting_tensors_are_named(tmp_path, state):
 
     with_tensors("missing conv_post.bias", **{"conv_post.bias": None})
     with_tensors("unexpected cond.weight", **{"cond.weight": torch.ones(2)})
+    extra = "resblocks.00.convs1.0.bias"
+    with_tensors(f"unexpected {extra}", **{extra: state["resblocks.0.convs1.0.bias"]})
     with_tensors(r"conv_post.weight is \(1, 4, 5\), expected \(1, 4, 7\)", **{"conv_post.weight": torch.ones(1, 4, 5)})
     with_tensors("expected ups.1.weight with 3 dimensions, it is missing", **{"ups.1.weight": None})
     with_tensors("not finite: conv_pre.bias", **{"conv_pre.bias": torch.full((16,), torch.nan)})
@@ -102,11 +105,12 @@ def test_missing_left_over_and_ill_fitting_tensors_are_named(tmp_path, state):
 def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path, state):
     folder = foreign.write_hifigan(tmp_path / "a", state, foreign.V1)
     refused(tmp_path / "nowhere", "No such file or folder")
+    refused(tmp_path / ("x" * 300), "No such file or folder")
     refused(folder, "No such format: 'hifi'. There are: auto, bigvgan", format="hifi")
     refused(folder, "n_fft|backbone|feature_extractor", format="vocos")
-    (folder / "g_00000002").write_bytes(b"x")
-    refused(folder, "should hold one file of weights, found g_00000001, g_00000002")
-    refused(folder / "g_00000002", "is not a weights file that can be loaded safely")
+    (folder / "g_other").write_bytes(b"x")
+    refused(folder, "should hold one file of weights, found g_00000001, g_other")
+    refused(folder / "g_other", "is not a weights file that can be loaded safely")
     torch.save({"mpd": {}, "msd": {}, "steps": 1}, folder / "do_1")
     refused(folder / "do_1", "holds no generator's weights")
     torch.save({"generator": {"a.weight": torch.ones(1)}}, folder / "other.pt")
@@ -116,6 +120,7 @@ def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path, state):
         ("[1]", "should hold a mapping, found list"),
         ("[" * 100_000, "is not JSON"),
         ("1" * 10_000, "is not JSON"),
+        ('{"a": "' + '\\"' * 300_000, "is not JSON"),  # its comments are looked for once, not from each quote on
         (" " * 2_000_000, "expected at most 1048576"),
         ('{"format_version": 1, "wavegan_version": "0.1"}', "is a checkpoint of wavegan already"),
     ):
@@ -124,7 +129,18 @@ def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path, state):
     (folder / "config.json").unlink()
     refused(folder / "g_00000001", "has no config.json or config.yaml beside the weights")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "should hold one file of weights, found none")
+    refused(tmp_path / "empty", "should hold one file of weights, found none: it is not a checkpoint")
+
+
+def test_another_projects_settings_are_not_overwritten(tmp_path, state):
+    folder = foreign.write_hifigan(tmp_path / "a", state, foreign.V1)
+    before = (folder / "config.json").read_text()
+    for path in (folder, folder / "g_00000001"):
+        with pytest.raises(UserError, match="holds another project's files. Give another folder"):
+            import_checkpoint(path, folder)
+    assert (folder / "config.json").read_text() == before
+    for _ in range(2):  # over a checkpoint of ours
+        import_checkpoint(folder, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +150,12 @@ def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path, state):
         ("a: !!python/name:os.system", "is not safe YAML .*python/name"),
         ("a: &a {x: 1}\nb: {<<: *a}", "is not safe YAML"),
         ("[" * 1500, "is not safe YAML"),
-        ("a: 2024-13-45", "is not safe YAML"),
+        ("a: !!timestamp 2024-13-45", "is not safe YAML"),
+        ("a: !!timestamp x", "is not safe YAML"),
+        ("a: !!bool x", "is not safe YAML"),
+        ("a: !!int ''", "is not safe YAML"),
+        ("a: " + "1:" * 400 + "1.5", "is not safe YAML"),
+        ("a: 0x" + "F" * 5000, "is not safe YAML .an integer of more than 100 digits"),
     ],
 )
 def test_yaml_from_strangers(tmp_path, text, expected):
@@ -149,6 +170,10 @@ def test_yaml_tuples_are_lists(tmp_path):
     text = yaml.safe_dump(test_interop_vocos.settings("same")) + "\nextra: !!python/tuple [1, 2]\n"
     (folder / "config.yaml").write_text(text)
     load_foreign(folder)
+
+
+class Odd:
+    pass
 
 
 class Evil:
@@ -167,6 +192,8 @@ def test_weights_that_run_code_or_claim_what_they_do_not_hold(tmp_path, state):
     (folder / "g_00000001").write_bytes(pickle.dumps({"generator": Evil()}, protocol=2))
     refused(folder, "safely")
     assert not Path("/tmp/wavegan-evil").exists()
+    object_ = r"loaded safely \(it holds a Python object, tests.test_interop_refusals.Odd, besides tensors\)\."
+    with_state({"generator": state, "more": Odd()}, object_)
     huge = torch.ones(1).expand(10**6, 10**6)  # four bytes that claim to be four terabytes
     with_state({"generator": state | {"conv_pre.weight": huge}}, "its tensors would take more")
     shared = torch.ones(10**4)
@@ -197,6 +224,10 @@ def test_archives_from_strangers(tmp_path, state):
         info.size = 2**26
         archive.addfile(info, io.BytesIO(bytes(2**26)))
     refused(path, "unpacks to far more than its own size")
+    info.name, info.type = "header", tarfile.XHDTYPE  # which tarfile reads whole
+    with gzip.open(path, "wb") as file:
+        file.write(info.tobuf() + bytes(2**26))
+    refused(path, "unpacks to far more than its own size")
 
 
 def test_nemo_mels_that_we_cannot_make(tmp_path, state):
@@ -213,6 +244,8 @@ def test_nemo_mels_that_we_cannot_make(tmp_path, state):
     with_preprocessor("window 'hamming'", window="hamming")
     with_preprocessor("window is not what its settings make it", n_window_size=60)
     with_preprocessor("power", mag_power=1.5)
+    with_preprocessor("stft_conv True; only False", stft_conv=True)
+    with_preprocessor("its preprocessor is 'os.system'", _target_="os.system")
 
 
 def test_coqui_mels_that_we_cannot_make(tmp_path, state):
@@ -245,7 +278,7 @@ NASTY = (10**9, 2**63, -1, 0, 1, 3, 1e308, 2.5, None, True, "x", "", [], {}, [[]
 
 
 def templates(folder: Path) -> list[Path]:
-    """One small valid checkpoint of each format."""
+    """One small valid checkpoint of each format, and of ours."""
     state = foreign.hifigan(foreign.V1)
     made = [foreign.write_hifigan(folder / "hifigan", foreign.spell(state, "weight_g"), foreign.V1)]
     settings = foreign.V3 | {"activation": "snakebeta", "snake_logscale": True}
@@ -277,6 +310,9 @@ def templates(folder: Path) -> list[Path]:
         "pwg-wavenet": package.wavenet_weights("parametrizations", [4, 3], 2),
     }.items():
         made.append(package.write(folder / name, weights, settings))
+    for theirs in (made[0], made[3]):
+        import_checkpoint(theirs, folder / f"our-{theirs.name}")
+        made.append(folder / f"our-{theirs.name}")
     return made
 
 
@@ -367,14 +403,14 @@ def at_most_a_gigabyte_more() -> Iterator[None]:
 def test_mutated_checkpoints_load_or_are_refused(tmp_path):
     made, loaded = templates(tmp_path), 0
     for template in made:
-        load_foreign(template)
+        hub.load(template)
     with at_most_a_gigabyte_more():
         for seed in range(COUNT):
             random = np.random.default_rng(seed)
             template = made[seed % len(made)]
             path = mutated(template, tmp_path / "mutated", random)
             try:
-                generator, contents = load_foreign(path)
+                generator, contents = hub.load(path)
                 LogMel(contents.task.features)
                 generator(torch.zeros(1, contents.task.features.n_mels, 3))
                 loaded += 1
@@ -383,6 +419,50 @@ def test_mutated_checkpoints_load_or_are_refused(tmp_path):
             except BaseException as error:
                 raise AssertionError(f"seed {seed}, {template.name}: {type(error).__name__}: {error}") from error
     assert 0 < loaded < COUNT  # a byte of a weight is only another weight
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "expected"),
+    [
+        ("upsample_initial_channel", 2**24, "do not fit"),
+        ("upsample_initial_channel", 2**34, "no generator can be built"),
+        ("resblock_kernel_sizes", [-3, 5], "resblock_kernel_sizes.0: .*greater than or equal to 1"),
+        ("resblock_dilation_sizes", [[0, 3, 5], [1, 2, 3]], "resblock_dilation_sizes.0.0: .*greater than or equal"),
+        ("upsample_rates", [], "upsample_rates: .*at least 1 item"),
+    ],
+)
+def test_our_own_settings_from_strangers(tmp_path, state, place, value, expected):
+    import_checkpoint(foreign.write_hifigan(tmp_path / "a", state, foreign.V1), folder := tmp_path / "out")
+    config = json.loads((folder / "config.json").read_text())
+    config["generator"][place] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with at_most_a_gigabyte_more(), pytest.raises(UserError, match=f"(?s){expected}"):
+        checkpoint.load_generator(folder)
+    (folder / "config.json").write_text('{"format_version": ' + "[" * 100_000)
+    with pytest.raises(UserError, match="not a wavegan configuration"):
+        hub.load(folder)
+
+
+def test_mutated_mels_are_read_or_refused(tmp_path):
+    mel, path = np.zeros((80, 5), np.float32), tmp_path / "mel"
+    contract.save_mel(tmp_path / "a.npz", mel, LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=80))
+    np.save(tmp_path / "b.npy", mel)
+    np.save(tmp_path / "c.npy", np.asfortranarray(mel))
+    originals = [(tmp_path / name).read_bytes() for name in ("a.npz", "b.npy", "c.npy")]
+    claims = ("(1180591620717411303424,)", "(1099511627776, 80)", "(-1, -80)", "(80, 1", "(True, 80)", "0")
+    refusals = 0
+    with at_most_a_gigabyte_more():
+        for data in (
+            *map(foreign.npy_header, claims),
+            *(mutate_bytes(originals[seed % 3], np.random.default_rng(seed)) for seed in range(3 * COUNT)),
+        ):
+            path.write_bytes(data)
+            try:
+                contract.load_mel(path)
+            except UserError as error:
+                assert "holds no mel" in str(error) or "fault" in str(error) or "array of numbers" in str(error)
+                refusals += 1
+    assert len(claims) - 1 <= refusals < 3 * COUNT
 
 
 def test_the_command_line_says_it_in_one_sentence(tmp_path, state, capsys):

@@ -5,6 +5,7 @@ weight norm, against forwards written here, straight from the raw tensors, in fl
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from tests import foreign
 from tests.conftest import speech_like
 from tests.test_trainer import assert_resumes_exactly
 from wavegan import Synthesizer, UserError, checkpoint
@@ -312,6 +314,10 @@ def test_a_model_from_an_archive_speaks(tmp_path):
     with tarfile.open(tmp_path / "published.tar.gz", "w:gz") as archive:
         archive.add(folder, "published")
     import_checkpoint(tmp_path / "published.tar.gz", tmp_path / "out")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (tmp_path / "published.tar.gz").rename(folder / "published.tar.gz")
+    assert Synthesizer.from_pretrained(folder).config.generator.name == "parallel_wavegan"
     synthesizer = Synthesizer.from_pretrained(tmp_path / "out")
     assert np.allclose([synthesizer.features.mean, synthesizer.features.std], statistics())
     waveform = speech_like(0.3)
@@ -340,6 +346,8 @@ def refusal(folder: Path) -> str:
         ({"window": "hamming"}, "its window is hamming; only hann"),
         ({"log_base": 2.0}, "its log_base is 2.0"),
         ({"sampling_rate_for_feats": 8000}, "another sample rate"),
+        ({"num_mels": 2000}, "num_mels: .*less than or equal to 1024"),
+        ({"generator_params.stacks": 9}, "stacks: .*less than or equal to 8"),
         ({"num_mels": 7}, "a finite mean and scale for 7 bands, found \\(2, 6\\)"),
         ({"hop_size": 17}, "multiply to 4 x 2 = 8, hop_length is 17"),
         ({"generator_params.use_causal_conv": True}, "use_causal_conv is True; only False is supported"),
@@ -391,6 +399,8 @@ def test_statistics_that_are_missing_or_wrong(tmp_path, monkeypatch):
     stats = folder / "stats.npy"
     np.save(stats, np.array([None, None]))
     assert "holds no mean and scale that can be read" in refusal(folder)  # pickles are not opened
+    stats.write_bytes(foreign.npy_header("(2, 18446744073709551616)"))
+    assert "holds no mean and scale that can be read" in refusal(folder)
     np.save(stats, np.full((2, BANDS), np.nan))
     assert "a finite mean and scale for 6 bands" in refusal(folder)
     np.save(stats, np.zeros((2, BANDS)))
@@ -520,5 +530,5 @@ def test_rates_that_do_not_make_the_hop_are_refused():
     assert "4 x 2 x 4 bands = 32, hop_length is 15" in MelGANConfig(upsample_rates=[4, 2], bands=4).check(TASK)
     assert "4 x 4 x 4 x 4 = 256, hop_length is 15" in ParallelWaveGANConfig().check(TASK)
     for make in (lambda: MelGANConfig(upsample_rates=[4, 0]), lambda: ParallelWaveGANConfig(layers=7)):
-        with pytest.raises(ValueError, match="at least 1|multiple of stacks"):
+        with pytest.raises(ValueError, match="greater than or equal to 1|multiple of stacks"):
             make()

@@ -72,6 +72,15 @@ def save_generator(
     write_atomically(folder / CONFIG, text.encode())
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is one of ours, though it may be damaged; its config.json, or lack of one, may be another's."""
+    try:
+        found = json.loads((folder / CONFIG).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return (folder / GENERATOR).is_file()
+    return isinstance(found, dict) and "format_version" in found
+
+
 def read_config(folder: Path) -> CheckpointConfig:
     """Read and check ``config.json``.
 
@@ -86,9 +95,9 @@ def read_config(folder: Path) -> CheckpointConfig:
             f"{folder} is not a checkpoint: it has no {CONFIG}. Give the folder that `wavegan train` wrote."
         )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
         version = data["format_version"]
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} is not a wavegan configuration: no readable format_version in it.") from None
     if version != FORMAT_VERSION:
         raise UserError(
@@ -112,11 +121,29 @@ def load_generator(folder: Path) -> tuple[nn.Module, CheckpointConfig]:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged or cut short ({error}). Copy it again.") from None
-    if problem := contents.generator.check(contents.task):
-        raise UserError(f"{folder / CONFIG}: {problem}")
-    generator = fold_weight_norm(contents.generator.build(contents.task)).eval().requires_grad_(False)
-    load_tensors(generator, tensors, path)
-    return generator, contents
+    return build_generator(contents, tensors, folder), contents
+
+
+def build_generator(contents: CheckpointConfig, tensors: dict[str, Tensor], path: Path) -> nn.Module:
+    """The generator of ``contents`` with the weights ``tensors``, ready to play; ``path`` is where both come from.
+
+    Raises:
+        UserError: as ``check_tensors``; or no such generator can be built or do its task.
+    """
+    task, generator = contents.task, contents.generator
+    try:
+        problem = generator.check(task)
+        if problem is None:  # shapes alone: settings that promise more than the file holds must not fill memory
+            with torch.device("meta"):
+                shapes = fold_weight_norm(generator.build(task))
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        problem = f"no generator can be built of its settings ({config.one_line(error)})"
+    if problem:
+        raise UserError(f"{path}: {problem}.")
+    check_tensors(shapes, tensors, path)
+    built = fold_weight_norm(generator.build(task)).eval().requires_grad_(False)
+    built.load_state_dict(tensors)
+    return built
 
 
 def load_tensors(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

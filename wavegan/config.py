@@ -23,28 +23,47 @@ class Config(BaseModel):
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Safe YAML that reads ``2e-4`` as a number, as YAML 1.2 does (PyYAML calls it a string)."""
 
+    def construct_yaml_int(self, node: yaml.Node) -> int:
+        if len(node.value) > 100:  # Python doesn't write thousands of digits, and an error message must
+            raise ValueError("an integer of more than 100 digits")
+        return super().construct_yaml_int(node)
 
-_Loader.add_implicit_resolver(
+
+Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
+
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
 )
 
 
 # A date is a string here: nothing in a recipe is one, and "2024-13-45" would raise inside PyYAML.
-_Loader.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+    for first, resolvers in Loader.yaml_implicit_resolvers.items()
 }
+
+
+def load_yaml(text: str, loader: type[Loader] = Loader) -> Any:
+    """``text`` as plain data.
+
+    Raises:
+        ValueError: whatever PyYAML raises: of "!!bool x" it is KeyError.
+    """
+    try:
+        return yaml.load(text, loader)
+    except Exception as error:
+        raise ValueError(one_line(error)) from None
 
 
 def parse_scalar(text: str) -> Any:
     """The value of ``text`` as YAML: ``"2e-4"`` -> 0.0002, ``"[1, 2]"`` -> list, ``"null"`` -> None."""
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"Cannot read the value '{text}': {_one_line(error)}") from None
+        return load_yaml(text)
+    except ValueError as error:
+        raise UserError(f"Cannot read the value '{text}': {error}") from None
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
@@ -57,9 +76,9 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"No such file: {path}. Give the path of a recipe (.yaml).")
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from None
+        data = load_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} should hold a mapping of keys to values, found {type(data).__name__}.")
     return data
@@ -128,7 +147,7 @@ def _describe(config: type[Config], fault: Any) -> str:
     if fault["type"] == "missing":
         return f"{path}: required, but missing."
     given = fault.get("input")
-    got = f" (got {given!r})" if isinstance(given, (str, int, float, bool, type(None))) else ""
+    got = f" (got {given!r:.200})" if isinstance(given, (str, int, float, bool, type(None))) else ""
     return f"{path}: {message}{got}" if path else f"{message}"
 
 
@@ -147,5 +166,6 @@ def _tag_matches(models: list[type[Config]], part: Any) -> bool:
     return len(models) > 1 and any(_tag(model) == part for model in models)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def one_line(error: Exception) -> str:
+    """What an error says, on one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wavegan import config, conventions, plausible
+from wavegan import arrays, config, conventions, plausible
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
 from wavegan.files import check_target, write_atomically
@@ -89,16 +87,16 @@ def load_mel(path: Path) -> tuple[Tensor, LogMelConfig | None]:
     Raises:
         UserError: not an array file, or no mel in it.
     """
+    if not path.is_file():
+        raise UserError(f"No such file: {path}.")
     try:
-        if not path.is_file():
-            raise UserError(f"No such file: {path}.")
-        loaded = np.load(path, allow_pickle=False)
+        loaded = arrays.read(path)
         if isinstance(loaded, np.ndarray):
             return as_tensor(loaded, str(path)), None
         mel, text = loaded["mel"], str(loaded["features"]) if "features" in loaded else None
         contract = config.parse(LogMelConfig, json.loads(text), f"{path}: features") if text else None
         return as_tensor(mel, str(path)), contract
-    except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, OSError, RecursionError) as error:
         raise UserError(f"{path} holds no mel that can be read ({error}).") from None
 
 

@@ -30,10 +30,10 @@ class LogMelConfig(Config):
     """
 
     sample_rate: int = Field(ge=1000, le=384000)
-    n_fft: int = Field(ge=16, multiple_of=2)
+    n_fft: int = Field(ge=16, le=8192, multiple_of=2)  # a table of an inverse STFT is of its square
     hop_length: int = Field(ge=1)
     win_length: int | None = None
-    n_mels: int = Field(ge=1)
+    n_mels: int = Field(ge=1, le=1024)
     fmin: float = Field(0.0, ge=0)
     fmax: float | None = None
     mel_scale: Literal["slaney", "htk"] = "slaney"
@@ -189,15 +189,16 @@ def mel_window(config: LogMelConfig, n_fft: int | None = None) -> Tensor:
 def mel_filterbank(config: LogMelConfig) -> Tensor:
     """Triangular mel filterbank (K, M), equal to ``librosa.filters.mel(...).T``."""
     norm = None if config.mel_norm == "none" else config.mel_norm
-    return torchaudio.functional.melscale_fbanks(
-        config.n_fft // 2 + 1,
-        config.fmin,
-        config.upper_frequency,
-        config.n_mels,
-        config.sample_rate,
-        norm=norm,
-        mel_scale=config.mel_scale,
-    )
+    with torch.device("cpu"):  # its values are looked at where a module is built on the device "meta", too
+        return torchaudio.functional.melscale_fbanks(
+            config.n_fft // 2 + 1,
+            config.fmin,
+            config.upper_frequency,
+            config.n_mels,
+            config.sample_rate,
+            norm=norm,
+            mel_scale=config.mel_scale,
+        )
 
 
 class LogMel(nn.Module):

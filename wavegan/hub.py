@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +16,10 @@ from wavegan.errors import UserError
 PRETRAINED = Path(__file__).parent / "pretrained"
 # What is fetched from a repository, and nothing else: settings, statistics, generators' weights. None of it is run:
 # weights are read as plain tensors.
-WANTED = ["config.json", "config.y*ml", "hyperparams.yaml", "stats.h5", "stats.npy", "*.safetensors", "*.nemo"]
-WANTED += ["generator*", "g_*", "*generator*.pt", "pytorch_model.bin", "checkpoint-*steps.pkl", "*.ckpt", "*.pth"]
-UNWANTED = ["*discriminator*", "*optim*", "do_*"]
+WANTED = ["config.json", "config_v*.json", "config.y*ml", "hyperparams.yaml", "stats.h5", "stats.npy", "*.nemo"]
+WANTED += ["*.safetensors", "*.ckpt", "*.pth", "generator*", "g_*", "*generator*.pt", "pytorch_model.bin"]
+WANTED += ["checkpoint-*steps.pkl"]
+UNWANTED = ["*discriminator*", "*optim*", "do_*", "*msteps.pt"]  # the last: BigVGAN's earlier ones, beside the final
 
 
 def list_pretrained() -> list[str]:
@@ -35,7 +36,7 @@ def find_checkpoint(name: str | Path) -> Path:
     text = str(name)
     if text in list_pretrained():
         return PRETRAINED / text
-    if text and Path(name).exists():
+    if text and os.path.exists(name):  # Path.exists raises where the name is too long
         return Path(name)
     missing = f"No model or checkpoint folder '{text}'. Models in the package: {', '.join(list_pretrained())}."
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?", text) or isinstance(name, Path):
@@ -50,26 +51,13 @@ def load(name: str | Path) -> tuple[nn.Module, CheckpointConfig]:
         UserError: as ``find_checkpoint``; or a checkpoint that is damaged, incomplete or of another format.
     """
     path = find_checkpoint(name)
-    if path.is_file() and path.name in (checkpoint.CONFIG, checkpoint.GENERATOR) and not _is_foreign(path.parent):
-        path = path.parent
-    if _is_foreign(path):
-        from wavegan import interop
+    folder = path.parent if path.name in (checkpoint.CONFIG, checkpoint.GENERATOR) else path
+    if checkpoint.is_checkpoint(folder):
+        return checkpoint.load_generator(folder)
+    from wavegan import interop
 
-        return interop.load_foreign(path)
-    return checkpoint.load_generator(path)
-
-
-def _is_foreign(path: Path) -> bool:
-    if path.is_file():
-        return True
-    settings = path / checkpoint.CONFIG
-    if not settings.is_file():
-        return any(path.glob("*.y*ml")) or any(path.glob("*.nemo"))
-    try:
-        found = json.loads(settings.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError):
-        return False
-    return isinstance(found, dict) and "format_version" not in found
+    repository = "" if os.path.exists(name) else str(name).partition("@")[0].rpartition("/")[2]
+    return interop.load_foreign(path, name=repository)  # the folder it was fetched into is called by its commit
 
 
 def _download(name: str, missing: str) -> Path:

@@ -122,7 +122,7 @@ class GenerationConfig(Config):
 
     name: Literal["generation"] = "generation"
     features: LogMelConfig
-    length: int = Field(16384, ge=64)
+    length: int = Field(16384, ge=64, le=2**24)
     conditions: dict[Condition, list[str]] = {"label": []}
     output: Literal["waveform", "mel"] = "waveform"
     latent_dim: int = Field(64, ge=1)

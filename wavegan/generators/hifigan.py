@@ -6,7 +6,7 @@ Shapes: B batch, M mel bands, F frames, C channels, T = F * product(upsample_rat
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -25,6 +25,9 @@ SLOPE = 0.1
 FINAL_SLOPE = 0.01  # the published code leaves PyTorch's default here; published weights need it
 
 
+Sizes = Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=1, max_length=16)]
+
+
 class HiFiGANConfig(Config):
     """HiFi-GAN generator. The defaults are V1; ``resblock`` 1 has six convolutions a block, 2 has two.
 
@@ -33,11 +36,11 @@ class HiFiGANConfig(Config):
 
     name: Literal["hifigan"] = "hifigan"
     resblock: Literal[1, 2] = 1
-    upsample_rates: list[int] = [8, 8, 2, 2]
-    upsample_kernel_sizes: list[int] = [16, 16, 4, 4]
+    upsample_rates: Sizes = [8, 8, 2, 2]
+    upsample_kernel_sizes: Sizes = [16, 16, 4, 4]
     upsample_initial_channel: int = Field(512, ge=2)
-    resblock_kernel_sizes: list[int] = [3, 7, 11]
-    resblock_dilation_sizes: list[list[int]] = [[1, 3, 5], [1, 3, 5], [1, 3, 5]]
+    resblock_kernel_sizes: Sizes = [3, 7, 11]
+    resblock_dilation_sizes: list[Sizes] = [[1, 3, 5], [1, 3, 5], [1, 3, 5]]
     causal: bool = False
 
     @model_validator(mode="after")
@@ -45,8 +48,8 @@ class HiFiGANConfig(Config):
         if len(self.upsample_rates) != len(self.upsample_kernel_sizes):
             raise ValueError("upsample_rates and upsample_kernel_sizes must have the same length")
         for rate, kernel_size in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
-            if rate < 1 or kernel_size < rate:
-                raise ValueError(f"upsample kernel {kernel_size} must be at least its rate {rate}, from 1 up")
+            if kernel_size < rate:
+                raise ValueError(f"upsample kernel {kernel_size} must be at least its rate {rate}")
             if rate == 1 and kernel_size % 2 == 0:
                 raise ValueError(f"upsample kernel {kernel_size} must be odd for the rate 1")
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):

@@ -32,8 +32,8 @@ class LatentConfig(Config):
     name: Literal["latent"] = "latent"
     style_dim: int = Field(128, ge=1)
     channels: int = Field(112, ge=1)
-    kernel_size: int = Field(5, ge=1)
-    num_stages: int = Field(4, ge=1)
+    kernel_size: int = Field(5, ge=1, le=1024)
+    num_stages: int = Field(4, ge=1, le=16)
     vocoder: SpectralConfig | None = None
 
     def check(self, task: TaskConfig) -> str | None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.dsp import LogMelConfig
-from wavegan.generators.hifigan import check_rates, upsampling
+from wavegan.generators.hifigan import Sizes, check_rates, upsampling
 from wavegan.generators.receptive_field import ReceptiveField
 from wavegan.layers import same_padding, weight_norm
 from wavegan.pqmf import PQMF, PQMFConfig
@@ -33,21 +33,21 @@ class MelGANConfig(Config):
     """
 
     name: Literal["melgan"] = "melgan"
-    upsample_rates: list[int] = Field([8, 8, 2, 2], min_length=1)
+    upsample_rates: Sizes = [8, 8, 2, 2]
     upsample_initial_channel: int = Field(512, ge=2)
     stacks: int = Field(3, ge=1, le=8)
-    stack_kernel_size: int = Field(3, ge=1)
+    stack_kernel_size: int = Field(3, ge=1, le=1024)
     bands: int = Field(1, ge=1, le=64)
     pqmf: PQMFConfig = PQMFConfig()
 
     @model_validator(mode="after")
     def _check(self) -> MelGANConfig:
-        if min(self.upsample_rates) < 1:
-            raise ValueError(f"upsample_rates must be at least 1, got {self.upsample_rates}")
         if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
             raise ValueError(f"upsample_initial_channel must be divisible by 2 ** {len(self.upsample_rates)}")
         if self.stack_kernel_size % 2 == 0:
             raise ValueError(f"stack_kernel_size must be odd, got {self.stack_kernel_size}")
+        if self.stack_kernel_size**self.stacks > 65536:
+            raise ValueError(f"{self.stacks} stacks of kernel {self.stack_kernel_size} reach further than 65536")
         return self
 
     def check(self, task: TaskConfig) -> str | None:

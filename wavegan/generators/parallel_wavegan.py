@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from wavegan.config import Config
 from wavegan.dsp import LogMelConfig
-from wavegan.generators.hifigan import check_rates
+from wavegan.generators.hifigan import Sizes, check_rates
 from wavegan.generators.receptive_field import ReceptiveField
 from wavegan.layers import same_padding, weight_norm
 
@@ -33,19 +33,17 @@ class ParallelWaveGANConfig(Config):
     """
 
     name: Literal["parallel_wavegan"] = "parallel_wavegan"
-    upsample_rates: list[int] = Field([4, 4, 4, 4], min_length=1)
-    context: int = Field(2, ge=0)
-    layers: int = Field(30, ge=1)
+    upsample_rates: Sizes = [4, 4, 4, 4]
+    context: int = Field(2, ge=0, le=1024)
+    layers: int = Field(30, ge=1, le=1024)
     stacks: int = Field(3, ge=1)
-    kernel_size: int = Field(3, ge=1)
+    kernel_size: int = Field(3, ge=1, le=1024)
     residual_channels: int = Field(64, ge=1)
     gate_channels: int = Field(128, ge=2, multiple_of=2)
     skip_channels: int = Field(64, ge=1)
 
     @model_validator(mode="after")
     def _check(self) -> ParallelWaveGANConfig:
-        if min(self.upsample_rates) < 1:
-            raise ValueError(f"upsample_rates must be at least 1, got {self.upsample_rates}")
         if self.layers % self.stacks:
             raise ValueError(f"layers {self.layers} must be a multiple of stacks {self.stacks}")
         if self.kernel_size % 2 == 0:

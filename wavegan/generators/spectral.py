@@ -31,9 +31,9 @@ class SpectralConfig(Config):
 
     name: Literal["spectral"] = "spectral"
     dim: int = Field(192, ge=1)
-    num_blocks: int = Field(6, ge=1)
+    num_blocks: int = Field(6, ge=1, le=1024)
     expansion: int = Field(3, ge=1)
-    kernel_size: int = Field(7, ge=1)
+    kernel_size: int = Field(7, ge=1, le=1024)
     head: Literal["prior", "polar"] = "prior"
     causal: bool = False
 

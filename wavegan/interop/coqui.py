@@ -9,10 +9,12 @@ import torch
 from pydantic import Field
 
 from wavegan.dsp import LogMelConfig
-from wavegan.interop.hifigan import Block, HiFiGANSettings, Sizes, assemble, is_hifigan, refuse_odd
+from wavegan.interop.hifigan import Block, HiFiGANSettings, Sizes, assemble, generator_part, is_hifigan, refuse_odd
 from wavegan.interop.source import Bands, FFTSize, Imported, Settings, Size, Source
 
 GENERATOR = "hifigan_generator"
+FLOOR = 1e-5  # of TTS/utils/audio.py, which the published models learned from
+NOTE = "Mels of newer versions of Coqui go down to 1e-8; here, as with those that published models are of, to 1e-5."
 
 
 class FactorSettings(HiFiGANSettings):
@@ -63,7 +65,7 @@ def read(source: Source) -> Imported:
         raise source.refuse(f"its generator is {settings.generator_model!r}; of Coqui's, only {GENERATOR} is supported")
     generator = source.parse(FactorSettings, settings.generator_model_params)
     refuse_odd(source, generator)
-    tensors = source.part("model_g." if is_hifigan(source, "model_g.") else "")
+    tensors = generator_part(source, "model_g.")
     if settings.generator_model_params.get("conv_post_bias") is False:
         tensors.setdefault("conv_post.bias", torch.zeros(1))
     features, note = log_mel(source, settings.audio)
@@ -73,7 +75,7 @@ def read(source: Source) -> Imported:
 def log_mel(source: Source, s: AudioSettings) -> tuple[LogMelConfig, str]:
     """The feature contract of ``AudioProcessor.melspectrogram``, and a note on what a contract can't say.
 
-    Decibels are D = gain * log(x), x at least 1e-8. Normalisation maps ref + min to the bottom of its range, 0 or
+    Decibels are D = gain * log(x), x at least FLOOR. Normalisation maps ref + min to the bottom of its range, 0 or
     -max_norm, and ref to the top, max_norm, and clips. The bottom is a floor of x; a top a contract hasn't.
     """
     if s.preemphasis or not s.do_amp_to_db_mel:
@@ -81,7 +83,7 @@ def log_mel(source: Source, s: AudioSettings) -> tuple[LogMelConfig, str]:
     fields = {"sample_rate": s.sample_rate, "n_fft": s.fft_size, "hop_length": s.hop_length, "n_mels": s.num_mels}
     fields |= {"win_length": s.win_length, "fmin": s.mel_fmin, "fmax": s.mel_fmax, "padding": "center"}
     fields |= {"log": "ln" if s.log_func == "np.log" else "log10"}
-    floor, slope, offset, note = 1e-8, 1.0, 0.0, ""
+    floor, slope, offset, notes = FLOOR, 1.0, 0.0, []
     if s.signal_norm:
         if s.stats_path:
             raise source.refuse("its mels are normalised by scale_stats.npy, a pickle, which can't be loaded safely")
@@ -94,8 +96,9 @@ def log_mel(source: Source, s: AudioSettings) -> tuple[LogMelConfig, str]:
         if s.clip_norm:
             base = math.e if s.log_func == "np.log" else 10.0
             floor = max(floor, base ** min(max((loudest + least) / s.spec_gain, -20.0), 20.0))
-            note = f"Coqui cuts its mels off at {top:g}; here very loud ones go above."
+            notes.append(f"Coqui cuts its mels off at {top:g}; here very loud ones go above.")
     scale = slope * s.spec_gain  # of the logarithm: scale * L + offset = (L - mean) / std
     if (scale, offset) != (1.0, 0.0):
         fields |= {"mean": [-offset / scale] * s.num_mels, "std": [1 / scale] * s.num_mels}
-    return source.parse(LogMelConfig, fields | {"floor": floor}), note
+    notes += [NOTE] if floor == FLOOR else []
+    return source.parse(LogMelConfig, fields | {"floor": floor}), " ".join(notes)

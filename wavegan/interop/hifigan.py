@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from wavegan.conventions import CONVENTIONS
 from wavegan.dsp import LogMelConfig
 from wavegan.generators import HiFiGANConfig
+from wavegan.generators.hifigan import Sizes
 from wavegan.interop.source import Bands, FFTSize, Imported, Settings, Size, Source, numbered, shape
 from wavegan.tasks import VocoderConfig
 
@@ -23,7 +24,7 @@ def _number(value: Any) -> Any:
     return {"1": 1, "2": 2}.get(value, value) if isinstance(value, str) else value
 
 
-Sizes = Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=1, max_length=64)]
+INDEX = r"(0|[1-9]\d{0,5})"  # 00 is another name than 0
 Block = Annotated[int | None, BeforeValidator(_number)]
 
 
@@ -47,11 +48,11 @@ class HiFiGANSettings(Settings):
     upsample_kernel_sizes: Sizes | None = None
     upsample_initial_channel: int | None = None
     resblock_kernel_sizes: Sizes
-    resblock_dilation_sizes: Annotated[list[Sizes], Field(max_length=64)]
+    resblock_dilation_sizes: list[Sizes]
 
 
 def recognises(source: Source) -> bool:
-    return is_hifigan(source, "")
+    return is_hifigan(source, "") or is_hifigan(source, "generator.")
 
 
 def is_hifigan(source: Source, prefix: str) -> bool:
@@ -63,7 +64,12 @@ def is_hifigan(source: Source, prefix: str) -> bool:
 def read(source: Source) -> Imported:
     settings = source.parse(HiFiGANSettings)
     refuse_odd(source, settings)
-    return assemble(source, settings, source.folded, log_mel(source))
+    return assemble(source, settings, generator_part(source, "generator."), log_mel(source))
+
+
+def generator_part(source: Source, prefix: str) -> dict[str, Tensor]:
+    """The tensors under ``prefix``, which a model of generator and discriminator has, or all."""
+    return source.part(prefix if is_hifigan(source, prefix) else "")
 
 
 def log_mel(source: Source) -> LogMelConfig:
@@ -128,7 +134,7 @@ def nest(tensors: dict[str, Tensor], num_kernels: int) -> dict[str, Tensor]:
         stage, kernel = divmod(int(match[1]), num_kernels)
         return f"resblocks.{stage}.{kernel}."
 
-    return {re.sub(r"^resblocks\.(\d{1,6})\.", nested, name): tensor for name, tensor in tensors.items()}
+    return {re.sub(rf"^resblocks\.{INDEX}\.", nested, name): tensor for name, tensor in tensors.items()}
 
 
 def flatten(tensors: dict[str, Tensor], num_kernels: int) -> dict[str, Tensor]:
@@ -137,4 +143,4 @@ def flatten(tensors: dict[str, Tensor], num_kernels: int) -> dict[str, Tensor]:
     def flat(match: re.Match) -> str:
         return f"resblocks.{int(match[1]) * num_kernels + int(match[2])}."
 
-    return {re.sub(r"^resblocks\.(\d{1,6})\.(\d{1,6})\.", flat, name): tensor for name, tensor in tensors.items()}
+    return {re.sub(rf"^resblocks\.{INDEX}\.{INDEX}\.", flat, name): tensor for name, tensor in tensors.items()}

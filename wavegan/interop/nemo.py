@@ -11,14 +11,17 @@ from wavegan.interop.hifigan import HiFiGANSettings, assemble, flatten, is_hifig
 from wavegan.interop.source import Bands, FFTSize, Imported, Settings, Size, Source
 
 GENERATOR = "nemo.collections.tts.modules.hifigan_modules.Generator"
-FILTERBANK = "nemo.collections.asr.parts.preprocessing.features.FilterbankFeatures"
+FILTERBANKS = (
+    "nemo.collections.asr.parts.preprocessing.features.FilterbankFeatures",
+    "nemo.collections.asr.parts.features.FilterbankFeatures",  # of version 1.0, where HiFi-GAN came
+)
 TABLES = "audio_to_melspec_precessor."  # so spelt in the weights
 
 
 class PreprocessorSettings(Settings):
     """Arguments of FilterbankFeatures, with its defaults. Its dither is for training, its pad_to for batches."""
 
-    target: str = Field(FILTERBANK, alias="_target_")
+    target: str = Field(FILTERBANKS[0], alias="_target_")
     sample_rate: int = 16000
     n_window_size: Size = 320
     n_window_stride: Size = 160
@@ -34,6 +37,9 @@ class PreprocessorSettings(Settings):
     log_zero_guard_value: float = Field(2**-24, gt=0)
     frame_splicing: int = 1
     exact_pad: bool = False
+    stft_exact_pad: bool = False  # what the first HiFi-GANs call it
+    stft_conv: bool = False
+    use_grads: bool = False
     mag_power: float = 2.0
     mel_norm: Literal["slaney"] | None = "slaney"
 
@@ -48,7 +54,7 @@ class NeMoSettings(Settings):
 
 
 def recognises(source: Source) -> bool:
-    return is_hifigan(source, "generator.")
+    return is_hifigan(source, "generator.") and "preprocessor" in source.settings
 
 
 def read(source: Source) -> Imported:
@@ -69,7 +75,9 @@ def read(source: Source) -> Imported:
 
 def _log_mel(source: Source, s: PreprocessorSettings) -> LogMelConfig:
     """The feature contract of FilterbankFeatures, whose Hann window is the symmetric one."""
-    supported = {"target": FILTERBANK, "window": "hann", "normalize": None, "log": True, "frame_splicing": 1}
+    if s.target not in FILTERBANKS:
+        raise source.refuse(f"its preprocessor is {s.target!r:.90}; only {FILTERBANKS[0]} is supported")
+    supported = {"window": "hann", "normalize": None, "log": True, "frame_splicing": 1, "stft_conv": False}
     for name, value in (supported | {"log_zero_guard_type": "clamp"}).items():
         if getattr(s, name) != value:
             raise source.refuse(f"its preprocessor has {name} {getattr(s, name)!r:.60}; only {value!r} is supported")
@@ -79,4 +87,5 @@ def _log_mel(source: Source, s: PreprocessorSettings) -> LogMelConfig:
     fields = {"sample_rate": s.sample_rate, "n_fft": n_fft, "hop_length": s.n_window_stride, "n_mels": s.nfilt}
     fields |= {"win_length": s.n_window_size, "fmin": s.lowfreq, "fmax": s.highfreq, "power": s.mag_power}
     fields |= {"window": "hann_symmetric", "mel_norm": s.mel_norm or "none", "floor": s.log_zero_guard_value}
-    return source.parse(LogMelConfig, fields | {"padding": "same" if s.exact_pad else "center"})
+    fields |= {"epsilon": 1e-5 if s.use_grads else 0.0, "padding": "center"}
+    return source.parse(LogMelConfig, fields | ({"padding": "same"} if s.exact_pad or s.stft_exact_pad else {}))

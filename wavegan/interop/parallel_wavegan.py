@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 import reprlib
-import tokenize
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,11 +15,13 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from wavegan import arrays
+from wavegan.config import one_line
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
 from wavegan.generators import MelGANConfig, ParallelWaveGANConfig
-from wavegan.interop.hifigan import HiFiGANSettings, Size, assemble, shape
-from wavegan.interop.source import Imported, Settings, Source, numbered
+from wavegan.interop.hifigan import HiFiGANSettings, assemble
+from wavegan.interop.source import Bands, FFTSize, Imported, Settings, Size, Source, numbered, shape
 from wavegan.tasks import VocoderConfig
 
 # Options that change what a network computes, at the only value that ours do, which is the package's default.
@@ -38,11 +39,11 @@ class PackageSettings(Settings):
     """What we need of config.yml, with the package's defaults."""
 
     sampling_rate: int
-    fft_size: int = Field(ge=16, le=8192)
+    fft_size: FFTSize
     hop_size: Size
     win_length: Size | None = None
     window: str = "hann"
-    num_mels: Size
+    num_mels: Bands
     fmin: float | None = None
     fmax: float | None = None
     log_base: float | None = 10.0
@@ -59,7 +60,7 @@ class MelGANParams(Settings):
     channels: Size = 512
     upsample_scales: list[Size] = Field([8, 8, 2, 2], min_length=1)
     stack_kernel_size: Size = 3
-    stacks: Size = 3
+    stacks: int = Field(3, ge=1, le=8)
 
 
 class UpsampleParams(Settings):
@@ -238,21 +239,19 @@ def _statistics(source: Source, num_mels: int) -> np.ndarray:
             "there is no stats.h5 or stats.npy beside it, and without the mean and deviation of its mels it can't be "
             "played; copy that file there"
         )
-    data, label = io.BytesIO(source.read(name, 2**20)), source.label(name)
+    data, label = source.read(name, 2**20), source.label(name)
     try:
-        stats = _read_npy(data) if name == "stats.npy" else _read_hdf5(data, label, num_mels)
-    except (OSError, ValueError, TypeError, RuntimeError, MemoryError, SyntaxError, tokenize.TokenError) as error:
-        raise UserError(f"{label} holds no mean and scale that can be read ({error}).") from None
+        stats = arrays.parse(data) if name == "stats.npy" else _read_hdf5(data, label, num_mels)
+    except UserError:
+        raise
+    except Exception as error:  # of another kind for each part of a damaged HDF5 file
+        raise UserError(f"{label} holds no mean and scale that can be read ({one_line(error)}).") from None
     if stats.shape != (2, num_mels) or not np.issubdtype(stats.dtype, np.floating) or not np.isfinite(stats).all():
         raise UserError(f"{label} should hold a finite mean and scale for {num_mels} bands, found {stats.shape}.")
     return stats
 
 
-def _read_npy(data: io.BytesIO) -> np.ndarray:
-    return np.lib.format.read_array(data, allow_pickle=False)
-
-
-def _read_hdf5(data: io.BytesIO, label: str, num_mels: int) -> np.ndarray:
+def _read_hdf5(data: bytes, label: str, num_mels: int) -> np.ndarray:
     try:
         import h5py
     except ImportError:
@@ -260,7 +259,7 @@ def _read_hdf5(data: io.BytesIO, label: str, num_mels: int) -> np.ndarray:
             f"{label} needs the package h5py: pip install h5py. Or write its mean and scale with numpy.save as "
             "stats.npy, of shape (2, bands), beside it."
         ) from None
-    with h5py.File(data, "r") as file:
+    with h5py.File(io.BytesIO(data), "r") as file:
         shapes = [getattr(file.get(name), "shape", None) for name in ("mean", "scale")]
         if shapes != [(num_mels,)] * 2:  # compared before reading: a file may claim any size
             found = f"mean {shapes[0]} and scale {shapes[1]} among {', '.join(list(file)[:5])}"

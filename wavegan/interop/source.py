@@ -6,6 +6,7 @@ Its files come from strangers: no code in them is run, and nothing is allocated 
 from __future__ import annotations
 
 import json
+import os
 import re
 import reprlib
 from collections.abc import Iterable, Sequence
@@ -18,13 +19,14 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from wavegan import config
-from wavegan.config import Config, ConfigT
+from wavegan.config import Config, ConfigT, one_line
 from wavegan.errors import UserError
 from wavegan.generators import GeneratorConfig
 from wavegan.interop import archive, weights
 from wavegan.tasks import VocoderConfig
 
-SETTINGS = ("config.json", "config.yaml", "config.yml", "hyperparams.yaml", "model_config.yaml")
+# SpeechBrain's hyperparams.yaml comes first: some of its models have a config.json too, which says little.
+SETTINGS = ("hyperparams.yaml", "config.json", "config.yaml", "config.yml", "model_config.yaml")
 SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".pkl", ".safetensors")  # of weights
 MOST_SETTINGS = 2**20  # bytes
 
@@ -55,19 +57,21 @@ class Settings(Config):
 class Source:
     """A folder; a weights file beside its settings, or a folder below; or an archive (.nemo, .tar.gz) of both.
 
-    ``path`` is what was given, ``name`` what to call the model.
+    ``path`` is what was given, ``name`` what to call the model: by default as its folder or file. ``note``: which of
+    several weights were taken.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, name: str = ""):
         self.path = path = Path(path)
-        if not path.exists():
+        if not os.path.exists(path):  # Path.exists raises where the name is too long
             raise UserError(f"No such file or folder: {path}.")
         if path.name in SETTINGS:
             path = path.parent
-        self.name = path.resolve().name if path.is_dir() else path.name.split(".")[0]
+        self.name = name or (path.resolve().name if path.is_dir() else path.name.split(".")[0])
+        self.note = ""
         if path.is_dir():
             self.files: dict[str, Path | bytes] = {p.name: p for p in sorted(path.iterdir()) if p.is_file()}
-            self.weights_name = _choose_weights(path, self.files)
+            self.weights_name = self._choose_weights()
             path = path / self.weights_name
         else:
             above = [path.parent.parent / name for name in SETTINGS]
@@ -75,7 +79,27 @@ class Source:
             self.weights_name = path.name
         if archive.is_archive(path):
             self.files = archive.read(path)
-            self.weights_name = _choose_weights(path, self.files)
+            self.weights_name = self._choose_weights()
+
+    def _choose_weights(self) -> str:
+        """The file of a generator's weights; of the same at several steps the last."""
+
+        def named(name: str) -> bool:
+            return name.startswith(("g_", "generator"))
+
+        found = [n for n in self.files if n.endswith((*SUFFIXES, *archive.SUFFIXES)) or named(n)]
+        found = [n for n in found if not n.startswith("do_") and "discriminator" not in n and "optim" not in n]
+        for best in ([n for n in found if named(n)], [n for n in found if n.endswith(".safetensors")]):
+            found = best or found
+        if len(found) > 1 and (last := _last(found)):
+            self.note = f"Of {', '.join(found[:5])}, this is {last}. "
+            return last
+        if len(found) != 1:
+            names = ", ".join(found[:5]) or "none: it is not a checkpoint"
+            raise UserError(
+                f"{self.path} should hold one file of weights, found {names}. Give the path of the one you mean."
+            )
+        return found[0]
 
     @cached_property
     def settings_name(self) -> str:
@@ -83,7 +107,7 @@ class Source:
         usual = [name for name in SETTINGS if name in self.files]
         others = [name for name in self.files if name.endswith((".json", ".yaml", ".yml"))]
         if not usual and len(others) != 1:
-            raise UserError(f"{self.path} has no {SETTINGS[0]} or {SETTINGS[1]} beside the weights. Put it there.")
+            raise UserError(f"{self.path} has no config.json or config.yaml beside the weights. Put it there.")
         return (usual or others)[0]
 
     @cached_property
@@ -95,9 +119,9 @@ class Source:
         """
         name, data = self.settings_name, self.read(self.settings_name, MOST_SETTINGS)
         try:
-            text = data.decode("utf-8")
-            found = json.loads(_without_comments(text)) if name.endswith(".json") else yaml.load(text, _Loader)
-        except (ValueError, yaml.YAMLError, RecursionError) as error:
+            text = data.decode("utf-8-sig")
+            found = json.loads(_without_comments(text)) if name.endswith(".json") else config.load_yaml(text, _Loader)
+        except (ValueError, RecursionError) as error:
             kind = "JSON" if name.endswith(".json") else "safe YAML"
             raise UserError(f"{self.label(name)} is not {kind} ({one_line(error)}).") from None
         if not isinstance(found, dict):
@@ -119,8 +143,10 @@ class Source:
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors inside the wrappers, ``module.`` stripped, weight norm as it is."""
-        return weights.unwrap(self.state, self.label(self.weights_name))
+        """The tensors inside the wrappers, weight norm as it is."""
+        tensors, averaged = weights.unwrap(self.state, self.label(self.weights_name))
+        self.note += f"Its weights are the averaged ones, {averaged}. " if averaged else ""
+        return tensors
 
     @cached_property
     def folded(self) -> dict[str, Tensor]:
@@ -182,31 +208,24 @@ def numbered(names: Iterable[str], prefix: str) -> int:
     return next(i for i in range(len(found) + 1) if str(i) not in found)
 
 
-def one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _choose_weights(path: Path, files: dict[str, Path | bytes]) -> str:
-    def named(name: str) -> bool:
-        return name.startswith(("g_", "generator"))
-
-    found = [n for n in files if n.endswith((*SUFFIXES, *archive.SUFFIXES)) or named(n)]
-    found = [n for n in found if not n.startswith("do_") and "discriminator" not in n and "optim" not in n]
-    for best in ([n for n in found if named(n)], [n for n in found if n.endswith(".safetensors")]):
-        found = best or found
-    if len(found) != 1:
-        names = ", ".join(found[:5]) or "none"
-        raise UserError(f"{path} should hold one file of weights, found {names}. Give the path of the one you mean.")
-    return found[0]
+def _last(names: list[str]) -> str | None:
+    """Of one generator's files the one without a number of steps, such as BigVGAN's, or else with the highest."""
+    final, *others = {re.sub(r"_\d+\w*steps", "", name) for name in names}
+    if final in names and not others:
+        return final
+    matches = [re.fullmatch(r"(g_|generator_|checkpoint-)(\d{1,12})(\D*)", name) for name in names]
+    if not all(matches) or len({(match[1], match[3]) for match in matches}) > 1:
+        return None
+    return max(matches, key=lambda match: int(match[2]))[0]
 
 
 def _without_comments(text: str) -> str:
     """JSON without the // comments that Coqui's configurations have; what stands in quotes stays."""
-    return re.sub(r'("(?:\\.|[^"\\])*")|//[^\n]*', lambda match: match[1] or "", text)
+    return re.sub(r'("(?:\\.|[^"\\])*"?)|//[^\n]*', lambda match: match[1] or "", text)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML; tuples become lists, local tags such as HyperPyYAML's ``!new:`` are dropped, ``<<`` is an error.
+class _Loader(config.Loader):
+    """Tuples become lists, local tags such as HyperPyYAML's ``!new:`` are dropped, ``<<`` is an error.
 
     ``!!python/...`` names code; merges of merges grow without bound.
     """

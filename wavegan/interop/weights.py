@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,27 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from wavegan.config import one_line
 from wavegan.errors import UserError
 
-WRAPPERS = ("generator", "state_dict", "model", "model_state_dict")  # keys that published files put weights under
+# Keys that published files put weights under. Where there are an averaged and a raw copy, the averaged one plays.
+AVERAGED = ("generator_ema", "model_ema")
+WRAPPERS = (*AVERAGED, "generator", "state_dict", "model", "model_state_dict")
+# What training scripts store beside the weights. A stand-in is built of them: no code of theirs runs.
+INERT = ("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct", "numpy.ndarray", "numpy.dtype")
+INERT += ("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct", "argparse.Namespace")
+INERT += ("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath")
 DIRECTIONS = {"weight_v": "weight_g", "parametrizations.weight.original1": "parametrizations.weight.original0"}
+
+
+class _Inert:
+    """Stands in for an object that isn't weights."""
+
+    def __init__(self, *arguments: object):
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
 def load(file: Path | bytes, label: str) -> Any:
@@ -35,12 +53,20 @@ def load(file: Path | bytes, label: str) -> Any:
             with zipfile.ZipFile(opened()) as records:
                 if any(record.compress_type != zipfile.ZIP_STORED for record in records.infolist()):
                     raise ValueError("its records are compressed, which PyTorch doesn't do")
-        state = torch.load(opened(), map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_Inert, name) for name in INERT]):
+            state = torch.load(opened(), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a damaged or unsafe file; each means the same to the user
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{label} is not a weights file that can be loaded safely ({reason}).") from None
+        raise UserError(f"{label} is not a weights file that can be loaded safely ({_reason(error)}).") from None
     _refuse_inflated(state, size, label)
     return state
+
+
+def _reason(error: Exception) -> str:
+    """What torch found, without its advice to load the file unsafely."""
+    if match := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"it holds a Python object, {match[1]}, besides tensors"
+    found = str(error).partition("WeightsUnpickler error: ")[2].strip() or str(error)
+    return one_line(ValueError(re.split(r"\x1b|\n", found)[0]))
 
 
 def _refuse_inflated(state: Any, size: int, label: str) -> None:
@@ -59,19 +85,25 @@ def _refuse_inflated(state: Any, size: int, label: str) -> None:
             raise UserError(f"{label} has {size} bytes, but its tensors would take more: it is damaged.")
 
 
-def unwrap(state: Any, label: str) -> dict[str, Tensor]:
-    """The dictionary of tensors inside ``state``: under "generator", "model", ..., or as it is.
+def unwrap(state: Any, label: str) -> tuple[dict[str, Tensor], str]:
+    """The dictionary of tensors inside ``state``: under "generator", "model", ..., or as it is; and that of AVERAGED
+    which they were under, or "". What DataParallel, torch.compile and AveragedModel add to names is taken off.
 
     Raises:
         UserError: there is none.
     """
-    for _ in WRAPPERS:  # {"model": {"generator": ...}} is published; nothing is deeper
-        inner = [state[key] for key in WRAPPERS if isinstance(state, dict) and isinstance(state.get(key), dict)]
-        state = inner[0] if inner else state
+    averaged = ""
+    for _ in range(4):  # {"model": {"generator": ...}} is published; nothing is deeper
+        keys = [key for key in WRAPPERS if isinstance(state, dict) and isinstance(state.get(key), dict)]
+        state = state[keys[0]] if keys else state
+        averaged = keys[0] if keys and keys[0] in AVERAGED else averaged
     tensors = {k: t for k, t in state.items() if isinstance(t, Tensor)} if isinstance(state, dict) else {}
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise UserError(f"{label} holds no generator's weights.")
-    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    added = re.compile(r"^((module|_orig_mod)\.)+|(?<![^.])_orig_mod\.")
+    tensors = {added.sub("", name): tensor for name, tensor in tensors.items()}
+    tensors.pop("n_averaged", None)
+    return tensors, averaged
 
 
 def fold(tensors: dict[str, Tensor], label: str) -> dict[str, Tensor]:
