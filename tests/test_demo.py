@@ -307,7 +307,7 @@ def malformed(kind: str, folder: Path) -> Path:
         ("nan", "upload.wav has samples that are not finite"),
         ("too long", "upload.wav lasts 121 s; at most 60 s"),
         ("no samples", "upload.wav holds no samples"),
-        ("far too loud", "times full scale"),
+        ("far too loud", "upload.wav reaches .*e.29; samples lie between -1 and 1"),
         ("eight channels, too big", "exceeds the maximum file size of 20000000 bytes"),  # not even sent
     ],
 )
@@ -392,6 +392,8 @@ def test_uploads_are_bounded_before_they_are_read(server):
     assert answer.status_code == 413 and "At most 20 MB" in answer.json()["detail"]
     answer = httpx.post(f"{server.address}/gradio_api/call/digits", content=b"x" * 2_000_000)
     assert answer.status_code == 413
+    answer = httpx.post(f"{server.address}/gradio_api/call/digits", content=b"[" * 200_000)
+    assert answer.status_code == 400 and "nested too deeply" in answer.json()["detail"]
 
 
 def test_limits_are_options_and_nothing_is_left(tmp_path, sentence):
