@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -83,6 +85,13 @@ def test_onnxruntime_is_measured_where_nothing_was_exported(vocoder):
     subject = bench.Subject(str(vocoder), exported)
     with mock.patch.object(export, "to_onnx", None):
         assert subject.measure(bench.Case(1, 1, 0.1)).sound == pytest.approx(0.1, abs=0.002)
+
+
+def test_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():
+    code = "import torch; from wavegan.advice import peak_memory; print(peak_memory(torch.device('cpu')))"
+    ballast = b"x" * 2**30
+    peak = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert 5e7 < peak < len(ballast)
 
 
 def test_the_number_of_threads_is_left_as_it_was():
