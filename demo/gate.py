@@ -78,27 +78,29 @@ class Gate:
                 return await _refuse(send, 413, "The arguments are too long: upload files.")
             if not message.get("more_body"):
                 break
-        if _names_another_host(body):
-            return await _refuse(send, 400, "Addresses are not fetched: upload the file.")
+        if complaint := _complaint(body):
+            return await _refuse(send, 400, complaint)
         await self.app(scope, _replay(body, receive), send)
 
 
-def _names_another_host(body: bytes) -> bool:
-    """Whether arguments hold a file whose path is an address, which Gradio would download."""
+def _complaint(body: bytes) -> str | None:
+    """What is wrong with arguments: such as a file whose path is an address, which Gradio would download."""
     try:
         waiting = [json.loads(body)]
     except ValueError:
-        return False
+        return None
+    except RecursionError:
+        return "The arguments are nested too deeply."
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
             path = value.get("path")
             if isinstance(path, str) and "://" in path:
-                return True
+                return "Addresses are not fetched: upload the file."
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
-    return False
+    return None
 
 
 def _replay(body: bytes, receive: Any) -> Any:

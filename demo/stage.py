@@ -14,12 +14,12 @@ import torch
 from gate import Budget, visitor_of
 
 from wavegan import Synthesizer, UserError, audio, list_pretrained
+from wavegan.speaking import refuse_first_stage
 
 Sound = tuple[int, np.ndarray]
 # A model takes every core: few at once, and a minute of sound doesn't keep a digit waiting.
 SHORT = {"concurrency_id": "short", "concurrency_limit": 2}
 LONG = {"concurrency_id": "long", "concurrency_limit": 1}
-LOUDEST = 16.0  # of a recording, where full scale is 1
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,9 @@ class Stage:
             size = Path(path).stat().st_size / 1e6
             if size > self.limits.megabytes:
                 raise UserError(f"{path} has {size:.0f} MB; at most {self.limits.megabytes:g} MB are taken.")
-            waveform = audio.read(path, sample_rate, max_seconds=self.limits.seconds)[0]
-            if waveform.abs().max() > LOUDEST:
-                raise UserError(f"{path} goes to {waveform.abs().max():.3g} times full scale. Scale it to 1.")
+            return audio.read(path, sample_rate, max_seconds=self.limits.seconds)[0]
         except UserError as error:
             raise UserError(named_plainly(str(error), path)) from None
-        return waveform
 
 
 def notice(sentence: str) -> gr.Error:
@@ -113,8 +110,7 @@ def load(checkpoints: Sequence[Path]) -> dict[str, Synthesizer]:
     models = {name: Synthesizer.from_pretrained(name) for name in list_pretrained()}
     for folder in checkpoints:
         model = Synthesizer.from_pretrained(folder)
-        if getattr(model.config.task, "output", "waveform") != "waveform":
-            raise UserError(f"{folder} makes mels only: a first stage. Give the run of the recipe's last stage.")
+        refuse_first_stage(model.config)
         name, number = folder.resolve().name, 2
         while name in models:
             name, number = f"{folder.resolve().name} ({number})", number + 1

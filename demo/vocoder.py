@@ -90,7 +90,7 @@ def speak(model: Synthesizer, waveform: torch.Tensor, semitones: float, speed: f
     if not semitones and speed == 1:
         return model.vocode(waveform)
     mel = shift_bands(model.mel(waveform), model.features, semitones)
-    return model.vocode(stretch_frames(mel[None], speed)[0])
+    return model.vocode(stretch_frames(mel[None], speed)[0], features=model.features)
 
 
 def table(scores: dict[str, float], times_real_time: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import struct
 import subprocess
@@ -49,6 +50,24 @@ def test_resampling_keeps_tones_below_the_cutoff_and_removes_those_above():
     assert gone.abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("rates", [(44110, 22050), (8000, 44101), (44101, 16000)])
+def test_rates_of_a_large_ratio_keep_length_and_pitch(rates):
+    """The phase of a tone after ten seconds: a ratio that is a ten-thousandth off would be a cycle away."""
+    before, after = rates
+    found = audio.resample(torch.sin(2 * torch.pi * 500 * torch.arange(10 * before).double() / before), before, after)
+    time = torch.arange(10 * after).double() / after
+    assert abs(len(found) - len(time)) <= 1e-5 * len(time)
+    end = slice(9 * after, 10 * after - 1000)
+    assert (found[end] - torch.sin(2 * torch.pi * 500 * time[end])).abs().max() < 0.35  # 1e-5 is a third of a radian
+
+
+def test_rates_without_a_ratio_are_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", speech_like(0.1).numpy(), 48001)
+    for open_file in (audio.read, audio.stream):
+        with pytest.raises(UserError, match=r"a.wav from 48001 to 16000 Hz: convert it to a usual rate"):
+            open_file(tmp_path / "a.wav", 16000)
+
+
 def test_a_file_in_blocks_is_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(audio, "BLOCK_VALUES", 5000)
     for channels in (1, 2):
@@ -86,6 +105,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "cut.flac").write_bytes(flac[: len(flac) // 2])
     (folder / "text.wav").write_text("this is no sound\n" * 100)
     (folder / "short.wav").write_bytes(data[:20])
+    soundfile.write(folder / "loud.wav", 32768 * speech_like(0.3).numpy(), RATE, subtype="FLOAT")
     nan = speech_like(0.3).numpy()
     nan[100] = np.nan
     soundfile.write(folder / "nan.wav", nan, RATE, subtype="FLOAT")
@@ -98,6 +118,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "text.wav": "not a sound file",
         "short.wav": "not a sound file|no samples|cut short",
         "nan.wav": "not finite",
+        "loud.wav": "between -1 and 1",
         "": "folder",
     }
 
@@ -127,20 +148,28 @@ def test_bad_targets(tmp_path):
     (tmp_path / "folder.wav").mkdir()
     with pytest.raises(UserError, match="it is a folder"):
         audio.write(tmp_path / "folder.wav", waveform, RATE)
+    for name, rate in {"a.mp3": 11111, "a.ogg": 192001}.items():
+        with pytest.raises(UserError, match=f"can't hold {rate} samples a second. Use .wav or .flac"):
+            audio.write(tmp_path / name, waveform, rate)
     assert [p.name for p in tmp_path.iterdir()] == ["folder.wav"]
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    audio.write(tmp_path / "a.wav", speech_like(0.1), RATE)
-    before = (tmp_path / "a.wav").read_bytes()
-
-    def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(audio.soundfile.SoundFile, "write", full)
-    with pytest.raises(UserError, match="No space left on device"):
-        audio.write(tmp_path / "a.wav", speech_like(0.2), RATE)
-    assert (tmp_path / "a.wav").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+@pytest.mark.parametrize("suffix", sorted(audio.WRITABLE))
+def test_a_failed_write_leaves_the_old_file(tmp_path, suffix):
+    """A limit on the size of files stands for a full disk, whenever it is met: at the last flush, too."""
+    path, waveform = tmp_path / f"a{suffix}", 0.3 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
+    audio.write(path, waveform, RATE)
+    size = path.stat().st_size
+    audio.write(path, speech_like(0.1), RATE)
+    before, (soft, hard) = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in (100, size // 2, size - 1):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+            with pytest.raises(UserError, match=f"a{suffix}: File too large. What was there before is untouched"):
+                audio.write(path, waveform, RATE)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
 def test_find_sees_nested_folders_and_refuses_empty_ones(tmp_path):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
 from tests.test_cli import assert_refused, run
-from wavegan import bench, checkpoint
+from wavegan import bench, checkpoint, export
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
 from wavegan.generators import LatentConfig, SpectralConfig
+from wavegan.synthesizer import Synthesizer
 from wavegan.tasks import GenerationConfig, VocoderConfig
 
 FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
@@ -51,6 +56,10 @@ def test_the_command_measures_checkpoints_of_both_tasks(vocoder, speaker, tmp_pa
     for result in found["results"]:
         assert result["times_real_time"] > 0 and 50 < result["peak_mb"] < 5000 and result["backend"] == "torch"
     assert found["machine"]["matrix_gflops"]["1"] > 0
+    model = Synthesizer.from_pretrained(vocoder)
+    facts = found["models"][str(vocoder)]
+    assert facts["look_ahead_seconds"] == model.look_ahead_seconds and facts["delay_seconds"] == model.delay_seconds
+    assert "look-ahead" in done.stdout and f" {1000 * model.look_ahead_seconds:.0f} ms" in done.stdout
     assert "times real time" in done.stdout and "bound" in done.stdout and str(vocoder) in done.stdout
 
 
@@ -59,7 +68,7 @@ def test_multiplications_are_those_of_the_layers(vocoder):
     embed, block = mels * DIM * KERNEL, DIM * KERNEL + 2 * DIM * DIM * EXPANSION
     head, prior, istft = DIM * 3 * bins, mels * bins, 2 * bins * 64
     a_frame = embed + BLOCKS * block + head + prior + istft
-    facts = bench.Subject(str(vocoder), "torch").facts
+    facts = bench.Subject(str(vocoder)).facts
     assert facts["gmac_per_second_of_sound"] == pytest.approx(a_frame * 16000 / 16 / 1e9)
 
 
@@ -69,6 +78,33 @@ def test_ours_is_the_reference_code_with_the_same_weights():
     with torch.inference_mode():
         difference = (ours(mel) - theirs(mel)).abs().max()
     assert difference < 1e-5
+
+
+def test_onnxruntime_is_measured_where_nothing_was_exported(vocoder):
+    exported = export.generator_model(*bench.find(str(vocoder)))
+    subject = bench.Subject(str(vocoder), exported)
+    with mock.patch.object(export, "to_onnx", None):
+        assert subject.measure(bench.Case(1, 1, 0.1)).sound == pytest.approx(0.1, abs=0.002)
+
+
+def test_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():
+    code = "import torch; from wavegan.advice import peak_memory; print(peak_memory(torch.device('cpu')))"
+    ballast = b"x" * 2**30
+    peak = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert 5e7 < peak < len(ballast)
+
+
+def test_the_number_of_threads_is_left_as_it_was():
+    before = torch.get_num_threads()
+    assert bench.matrix_rate(before + 1, size=64) > 0
+    assert torch.get_num_threads() == before
+
+
+def test_a_failure_in_the_process_is_told_with_its_reason(vocoder):
+    ours, theirs = multiprocessing.Pipe()
+    with mock.patch.object(bench, "find", side_effect=RuntimeError("no memory\nfor this")):
+        bench._serve(theirs, str(vocoder), None)
+    assert str(ours.recv()).endswith("can't be measured: RuntimeError: no memory")
 
 
 def test_a_process_that_dies_is_one_sentence(vocoder):
@@ -86,7 +122,8 @@ def test_refusals(vocoder, tmp_path):
     assert_refused(run("bench", frames, *quick), "makes mels only")
     assert_refused(run("bench", "no-model", *quick), "No model")
     assert_refused(run("bench", vocoder, "--seconds", "x"), "--seconds should be numbers", "'x'")
-    assert_refused(run("bench", vocoder, "--batch", "0"), "--batch should be above 0")
+    for option, value in {"--batch": "0", "--seconds": "nan", "--threads": "1,5000"}.items():
+        assert_refused(run("bench", vocoder, option, value), f"{option} should be above 0 and at most")
     assert_refused(run("bench", vocoder, "--backend", "tensorrt"), "No such backend: 'tensorrt'", "onnxruntime")
     assert_refused(run("bench", vocoder, "-o", tmp_path / "no" / "a.json"), "there is no folder")
     assert not (tmp_path / "no").exists()

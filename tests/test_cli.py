@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ import soundfile
 import wavegan
 from tests.conftest import RATE, speech_like
 from tests.test_audio import bad_files
-from wavegan import audio, cli
+from wavegan import audio, cli, errors
 
 ROOT = Path(__file__).parent.parent
 WAVEGAN = [sys.executable, "-m", "wavegan"]
@@ -100,7 +101,8 @@ def test_a_recording_is_never_overwritten_by_its_copy(tmp_path):
     (folder / "b.wav").write_text("no sound")
     before = (folder / "a.wav").read_bytes()
     assert_refused(run("vocode", folder / "a.wav", "-o", folder / "a.wav"), "is the input itself")
-    assert_refused(run("vocode", folder, "-o", folder), "would be lost")
+    for output in (folder, folder / "out", folder / ".." / "in" / "a" / "b"):
+        assert_refused(run("vocode", folder, "-o", output), "lies in the input")
     assert (folder / "a.wav").read_bytes() == before
     done = run("vocode", folder, "-o", tmp_path / "out")
     assert done.returncode == 2 and "b.wav is not a sound file" in done.stderr and "1 recordings" in done.stderr
@@ -115,9 +117,26 @@ def test_bad_targets_and_models(tmp_path):
     assert_refused(run("vocode", source, "-o", "/proc/b.wav"), "Cannot write /proc/b.wav")
     assert_refused(run("vocode", source, "-o", tmp_path / "b.wav", "-m", "no-model"), "No model", "vocoder-16k")
     assert_refused(run("info", tmp_path), "is not a checkpoint")
-    assert_refused(run("mel", source, "-o", tmp_path / "m.txt"), "ends in .npz")
+    assert_refused(run("mel", "none.wav", "-o", tmp_path / "m.txt"), "end in .npz")  # before anything is read
+    assert_refused(run("vocode", source, "-o", tmp_path / "b.wav", "--device", "gpu"), "device should be", "'gpu'")
+    assert_refused(run("vocode", source, "-o", tmp_path / "b.wav", "--backend", "x"), "backend should be one of torch")
+    for option in (["--features", "nemo"], ["--convert"]):
+        assert_refused(run("vocode", source, "-o", tmp_path / "b.wav", *option), "are for mels")
     assert run("vocode", source).returncode == 2  # usage
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.wav"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_command_leaves_nothing_half_written(tmp_path, number, status):
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as stop, errors.reported(), audio.writing(tmp_path / "a.wav", RATE) as append:
+            append(speech_like(0.1))
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN  # as it was
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == status and not list(tmp_path.iterdir())
 
 
 def test_info_lists_and_describes():

@@ -14,32 +14,24 @@ import torch
 
 from tests.conftest import speech_like
 from tests.test_cli import assert_refused, run
+from tests.test_models import FEATURES, SMALL_HIFIGAN, VOCODER
+from tests.test_models import GENERATORS as VOCODERS
 from wavegan import checkpoint, export
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
-from wavegan.generators import BigVGANConfig, HiFiGANConfig, LatentConfig, SpectralConfig, WaveGANConfig
+from wavegan.generators import LatentConfig, WaveGANConfig
 from wavegan.graphs import generator_graph, mel_graph
 from wavegan.layers import fold_weight_norm
 from wavegan.synthesizer import Synthesizer
-from wavegan.tasks import GenerationConfig, VocoderConfig
+from wavegan.tasks import GenerationConfig
 
 ENGLISH = Path(__file__).parent.parent / "demo/examples/english.flac"
-FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
-VOCODER = VocoderConfig(features=FEATURES)
 WORDS = GenerationConfig(
     features=FEATURES, length=1024, latent_dim=8, conditions={"label": ["yes", "no"], "speaker": ["a", "b", "c"]}
 )
-SMALL_HIFIGAN = HiFiGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
-SMALL_SPECTRAL = SpectralConfig(dim=16, num_blocks=2)
-SMALL_BIGVGAN = BigVGANConfig(upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8], upsample_initial_channel=16)
-GENERATORS = {
-    "bigvgan": (SMALL_BIGVGAN, VOCODER),
-    "hifigan-1": (SMALL_HIFIGAN, VOCODER),
-    "hifigan-2": (SMALL_HIFIGAN.model_copy(update={"resblock": 2}), VOCODER),
-    "spectral-prior": (SMALL_SPECTRAL, VOCODER),
-    "spectral-polar": (SMALL_SPECTRAL.model_copy(update={"head": "polar"}), VOCODER),
-    "latent": (LatentConfig(channels=16, num_stages=2, vocoder=SMALL_SPECTRAL), WORDS),
+GENERATORS = {name: (config, VOCODER) for name, config in VOCODERS.items()} | {
+    "latent": (LatentConfig(channels=16, num_stages=2, vocoder=VOCODERS["spectral-prior"]), WORDS),
     "wavegan": (WaveGANConfig(dim=4), WORDS),
     "wavegan-unconditional": (WaveGANConfig(dim=4), WORDS.model_copy(update={"conditions": {}})),
 }
@@ -126,6 +118,19 @@ def test_the_files_play_where_torch_cannot_be_imported(folder, tmp_path):
     found, expected = np.load(folder / "out.npy"), Synthesizer.from_pretrained("vocoder-16k").vocode(waveform)
     assert found.shape == expected.shape and np.abs(expected).max() > 0.05
     assert np.abs(found - expected).max() < 1e-4
+    ready = Synthesizer.from_pretrained("vocoder-16k", backend=folder / "model.onnx")  # nothing is exported again
+    assert np.abs(ready.vocode(waveform) - expected).max() < 1e-4
+    copied = run("vocode", ENGLISH, "-o", tmp_path / "a.wav", "--backend", folder / "model.onnx")
+    assert copied.returncode == 0, copied.stderr
+
+
+def test_another_models_file_is_refused(folder):
+    for model, file, expected in (("hifigan-v9", "model", "No model"), ("vocoder-16k", "mel", "makes mels")):
+        with pytest.raises(UserError, match=expected):
+            Synthesizer.from_pretrained(model, backend=folder / f"{file}.onnx")
+    theirs = contents(SMALL_HIFIGAN, VOCODER)
+    with pytest.raises(UserError, match="was not made of 'small'"):
+        export.open_exported(folder / "model.onnx", theirs)
 
 
 def test_the_contract_the_opset_and_the_licence_travel(folder):
@@ -191,6 +196,12 @@ def test_refusals_write_nothing(tmp_path, first_stage):
     assert_refused(run("export", "vocoder-16k", "--onnx", tmp_path / "a.pt"), "should end in .onnx")
     assert_refused(run("export", "vocoder-16k", "--onnx", tmp_path / "no" / "a.onnx"), "there is no folder")
     assert_refused(run("export", "vocoder-16k", "--onnx", target, "--int8"), "--check SPEECH.wav")
+    with mock.patch.object(export, "to_onnx", None):  # found before the long work
+        missing = ["--int8", "--check", tmp_path / "none.wav"]
+        assert_refused(run("export", "vocoder-16k", "--onnx", target, *missing), "No such file")
+    assert_refused(run("export", "vocoder-16k", "--onnx", target, "--check", ENGLISH), "--check scores --int8")
+    for option in (["--int8"], ["--check", ENGLISH], ["--opset", 20], ["--onnx", target]):
+        assert_refused(run("export", "vocoder-16k", "--hifigan", tmp_path / "h", *option), "Give --hifigan alone")
     assert_refused(run("export", "no-model", "--onnx", target), "No model")
     assert_refused(run("export", "vocoder-16k", "--mel", target, "--opset", 5), "opset")
     with mock.patch("importlib.util.find_spec", return_value=None):

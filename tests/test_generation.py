@@ -515,6 +515,31 @@ def test_bad_requests_say_what_is_wrong(speaker, options, expected):
         speaker.digits(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"labels": None}, "labels should be a list of names, got None"),
+        ({"labels": True}, "labels should be a list of names, got True"),
+        ({"labels": 1.5}, "labels should be a list of names"),
+        ({"labels": "12"}, "labels should be a list of names, got '12'"),
+        ({"labels": []}, "give at least one label"),
+        ({"labels": np.int64(3)}, "This model needs labels"),
+        ({"labels": ["1"], "speaker": 3}, "speaker should be a list of names, got 3"),
+        ({"labels": ["1"], "z": ["a"]}, "z should be an array of numbers"),
+        ({"labels": ["1"], "z": np.zeros((1, 8), complex)}, "z should be finite"),
+    ],
+)
+def test_bad_requests_for_clips_say_what_is_wrong(speaker, options, expected):
+    with pytest.raises(UserError, match=expected):
+        speaker.generate(**options)
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1.5, True, None, "3"])
+def test_latents_are_counted(speaker, count):
+    with pytest.raises(UserError, match="count should be a whole number from 1 up"):
+        speaker.latent(count)
+
+
 def test_a_vocoder_does_not_speak_and_a_speaker_does_not_vocode(speaker):
     with pytest.raises(UserError, match="can't speak out of noise"):
         Synthesizer.from_pretrained("vocoder-16k").digits("1")

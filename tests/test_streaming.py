@@ -5,17 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import typing
+from collections.abc import Iterator
+from unittest import mock
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+import torchaudio
 from torch.nn import functional as F
 
 from tests.conftest import RATE, speech_like
 from tests.test_models import FEATURES, GENERATORS, SMALL_HIFIGAN
-from wavegan import Synthesizer, UserError, audio, checkpoint, generators
-from wavegan.dsp import LogMel, LogMelConfig
+from wavegan import Synthesizer, UserError, audio, checkpoint, generators, plausible
+from wavegan.dsp import LogMel, LogMelConfig, padding_length
 from wavegan.generators import HiFiGANConfig, SpectralConfig
 from wavegan.generators.hifigan import upsampling
 from wavegan.layers import AntiAliased
@@ -63,6 +66,13 @@ def pieces(whole: torch.Tensor, seed: int, most: int = 30) -> list[torch.Tensor]
     return list(whole.split(sizes, dim=-1))
 
 
+def in_one_buffer(parts: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """As a program hands on what it records: the next piece overwrites the one before."""
+    buffer = torch.empty_like(max(parts, key=torch.Tensor.numel))
+    for part in parts:
+        yield buffer[..., : part.shape[-1]].copy_(part)
+
+
 def distance(found: np.ndarray, expected: np.ndarray) -> float:
     """The largest difference, where full scale is 1 or the peak above it: untrained models can be loud."""
     assert found.shape == expected.shape
@@ -98,7 +108,7 @@ def test_the_receptive_field_is_what_context_frames_says(model):
 def test_a_stream_equals_the_whole_however_it_is_cut(model, seed):
     mel = random_mel(170, seed)
     whole = model.vocode(mel)
-    spoken = list(model.stream(pieces(mel, seed)))
+    spoken = list(model.stream(in_one_buffer(pieces(mel, seed))))
     assert sum(map(len, spoken)) == len(whole) == 170 * model.features.hop_length
     assert distance(np.concatenate(spoken), whole) < 1e-5
 
@@ -153,24 +163,48 @@ def test_mels_and_copies_from_pieces_of_a_recording(features, length):
             mel = torch.cat(list(model._vocoder.mels(piece[None] for piece in cut)), dim=-1)
             assert mel.shape[-1] == 1 + length // HOP
             assert (mel[0] - LogMel(features)(waveform[None])[0]).abs().max() < 1e-5
-        copied = np.concatenate(list(model.stream_copy(cut)))
+        copied = np.concatenate(list(model.stream_copy(in_one_buffer(cut), frames=1 + 4 * seed)))
         assert len(copied) == length
         assert distance(copied, model.vocode(waveform)) < 1e-5
 
 
-def test_a_copy_lags_as_far_behind_as_it_says():
+def test_a_stream_speaks_several_frames_at_once_if_asked_to(model):
+    mel = random_mel(100)
+    (left, right), runs = model.generator.context_frames, []
+    hook = model.generator.register_forward_hook(lambda module, inputs, output: runs.append(inputs[0].shape[-1]))
+    spoken = list(model.stream(mel.split(1, dim=-1), frames=16))
+    hook.remove()
+    assert {len(piece) for piece in spoken[:-1]} == {16 * model.features.hop_length}
+    assert len(runs) <= 7 and max(runs) <= left + 16 + right
+    assert distance(np.concatenate(spoken), model.vocode(mel)) < 1e-5
+
+
+@pytest.mark.parametrize("features", [FEATURES, SAME, FIFTEEN], ids=str)
+def test_a_frame_of_a_mel_comes_with_the_last_sample_that_it_needs(features):
+    model = synthesizer(ODD if features is FIFTEEN else SMALL_HIFIGAN, features)
+    waveform, hop = speech_like(0.1), features.hop_length
+    whole, after = model.mel(waveform), features.n_fft - padding_length(features.n_fft, hop, features.padding)
+    for frame in range(5):
+        needed = frame * hop + after
+        needed += -needed % hop  # hops come whole
+        mels = next(model._vocoder.mels([waveform[None, :needed]]))
+        assert mels.shape[-1] == frame + 1 and (mels[0] - whole[:, : frame + 1]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_a_copy_lags_as_far_behind_as_it_says(frames):
     model = synthesizer(SMALL_HIFIGAN)
     taken, spoken = 0, 0
 
     def sample_by_sample():
         nonlocal taken
         for sample in speech_like(0.1)[:1000].split(1):
-            late = round(model.delay_seconds * RATE)
+            late = round(model.delay_seconds * RATE) + (frames - 1) * HOP
             assert taken - late < spoken + 1 or taken < late
             taken += 1
             yield sample
 
-    for piece in model.stream_copy(sample_by_sample()):
+    for piece in model.stream_copy(sample_by_sample(), frames=frames):
         spoken += len(piece)
     assert spoken == 1000
 
@@ -191,7 +225,9 @@ def test_resampling_in_pieces(from_rate, to_rate):
     whole = resample(waveform, from_rate, to_rate)
     cut = pieces(waveform, 1, 5000)
     assert torch.equal(torch.cat(list(resample_stream(cut, from_rate, to_rate))), whole)
-    soon = torch.cat(list(resample_stream(cut, from_rate, to_rate, block_seconds=0)))
+    with mock.patch.object(torchaudio.transforms, "Resample", wraps=torchaudio.transforms.Resample) as bank:
+        soon = torch.cat(list(resample_stream(cut, from_rate, to_rate, block_seconds=0)))
+    assert bank.call_count == 1
     assert soon.shape == whole.shape and (soon - whole).abs().max() < 1e-6
 
 
@@ -238,6 +274,14 @@ def test_upsampling_has_the_exact_length_and_the_published_padding(kernel_size, 
         assert torch.equal(layer(x), expected)
 
 
+def test_filters_are_built_once_for_a_stream():
+    model = synthesizer(SMALL_HIFIGAN)
+    spoken = model.stream(random_mel(200).split(40, dim=-1))
+    next(spoken)
+    with mock.patch.object(plausible, "mel_filterbank", None):
+        assert len(list(spoken)) > 2
+
+
 def test_bad_pieces_get_one_sentence():
     model = synthesizer(SMALL_HIFIGAN)
     mel, waveform = random_mel(30), speech_like(0.1)
@@ -251,6 +295,10 @@ def test_bad_pieces_get_one_sentence():
         "piece 1 of the recording should have the shape": lambda: list(model.stream_copy([waveform, waveform[None]])),
         "piece 0 of the recording holds integers": lambda: list(model.stream_copy([[1, 2]])),
         "No such file": lambda: model.stream_copy("none.wav"),
+        "frames should be a whole number": lambda: model.stream([mel], frames=0),
+        "frames should be a whole number from": lambda: model.stream_copy([waveform], frames=1.5),
+        "none.wav is a file": lambda: model.stream_copy("none.wav", frames=2),
+        "none.wav says itself which sample_rate": lambda: model.stream_copy("none.wav", sample_rate=RATE),
         "batch_size should be": lambda: model.vocode([mel], batch_size=0),
         "sample_rate should be": lambda: model.stream_copy([waveform], sample_rate=1.5),
         "speaks out of noise": lambda: Synthesizer.from_pretrained("digits-8k").stream([mel]),
@@ -287,12 +335,9 @@ def test_writing_in_pieces_and_its_limit(tmp_path, monkeypatch):
 
 
 MEMORY = """
-import resource, sys
-from wavegan import Synthesizer, audio
-model = Synthesizer.from_pretrained(sys.argv[1])
-with audio.writing(sys.argv[3], model.sample_rate) as append:
-    for piece in model.stream_copy(sys.argv[2]):
-        append(piece)
+import resource
+from wavegan.cli import app
+app(standalone_mode=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
@@ -309,11 +354,11 @@ def test_memory_is_the_same_for_two_minutes_and_for_twenty(tmp_path):
         with soundfile.SoundFile(tmp_path / "in.wav", "w", 22050, 2) as file:
             for _ in range(6 * minutes):
                 file.write(block)
-        command = [sys.executable, "-c", MEMORY, tmp_path / "model", tmp_path / "in.wav", tmp_path / "out.wav"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command = [sys.executable, "-c", MEMORY, "vocode", "in.wav", "-o", "out.wav", "--model", "model"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert soundfile.info(tmp_path / "out.wav").frames == 60 * minutes * RATE
-        used.append(float(done.stdout))
+        used.append(float(done.stdout.splitlines()[-1]))
     assert used[1] < used[0] + 40  # MB; the recording alone has 100
 
 

@@ -43,6 +43,7 @@ def test_file_array_and_batch_agree(vocoder, tmp_path):
     )
     batch = vocoder.vocode(torch.stack([waveform, waveform * 0.5]).unsqueeze(1))
     assert batch.shape == (2, len(waveform)) and np.abs(batch[0] - from_file).max() < 1e-4
+    assert np.array_equal(from_file, vocoder.vocode(waveform.tolist()))
     several = vocoder.vocode([waveform, waveform[:3000], tmp_path / "a.wav"])
     assert [len(w) for w in several] == [len(waveform), 3000, len(waveform)]
 
@@ -52,9 +53,13 @@ def test_a_mel_gives_frames_times_hop(vocoder):
     assert mel.shape == (80, 1 + 8000 // 128)
     assert len(vocoder.vocode(mel)) == mel.shape[1] * 128
     assert vocoder.vocode(torch.stack([mel, mel])).shape == (2, mel.shape[1] * 128)
+    weight = torch.ones(80, 1, requires_grad=True)
+    (mel * weight).square().sum().backward()  # a mel may be trained on
 
 
 def test_a_waveform_of_another_rate_is_resampled(vocoder):
+    fast = speech_like(0.5, 44100)
+    assert torch.equal(vocoder.mel(fast, sample_rate=44100), vocoder.mel(audio.resample(fast, 44100, RATE)))
     assert len(vocoder.vocode(speech_like(0.5, 44100), sample_rate=44100)) == 8000
     assert vocoder.vocode(speech_like(0.5)[None]).shape == (1, 8000)
     with pytest.raises(UserError, match="whole number"):
@@ -144,9 +149,48 @@ def test_bad_waveforms(vocoder):
         "no samples": torch.zeros(0),
         "not finite": torch.full((100,), float("inf")),
         "complex": torch.ones(100, dtype=torch.complex64),
+        "between -1 and 1": torch.full((100,), 20000.0),
     }.items():
-        with pytest.raises(UserError, match=expected):
-            vocoder.vocode(wrong)
+        for use in (vocoder.vocode, vocoder.mel):
+            with pytest.raises(UserError, match=expected):
+                use(wrong)
+    for shape in ((2, 2, 8000), (1, 1, 1, 8000), ()):
+        with pytest.raises(UserError, match=r"should be \(T,\), \(B, T\) or \(B, 1, T\), got shape"):
+            vocoder.mel(torch.zeros(shape))
+
+
+def test_options_that_do_not_apply_are_refused(vocoder, tmp_path):
+    audio.write(tmp_path / "a.wav", speech_like(0.3), RATE)
+    mel = vocoder.mel(tmp_path / "a.wav")
+    for source in (tmp_path / "a.wav", speech_like(0.3)):
+        for option in ({"features": vocoder.features}, {"convert": True}):
+            with pytest.raises(UserError, match="features and convert are for mels, and .* is a recording"):
+                vocoder.vocode(source, **option)
+    contract.save_mel(tmp_path / "a.npz", mel, vocoder.features)
+    with pytest.raises(UserError, match="a.npz says itself what it was made with"):
+        vocoder.vocode(tmp_path / "a.npz", features="nemo", convert=True)
+    with pytest.raises(UserError, match="the mel is none: leave it out"):
+        vocoder.vocode(mel, sample_rate=RATE)
+    for use in (vocoder.vocode, vocoder.mel):
+        with pytest.raises(UserError, match="a.wav says itself which sample_rate it has"):
+            use(tmp_path / "a.wav", sample_rate=44100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"device": "gpu"}, "device should be cpu, or .*; got 'gpu'"),
+        ({"device": "meta"}, "device should be cpu, or .*; got 'meta'"),
+        ({"device": "cuda:99"}, "device should be cpu, or .*; got 'cuda:99'"),
+        ({"device": None}, "device should be cpu, or .*; got 'None'"),
+        ({"backend": "tensorrt"}, "backend should be one of torch, onnxruntime or an exported .onnx"),
+        ({"backend": "none.onnx"}, "none.onnx is no file that onnxruntime can run"),
+        ({"name_or_folder": None}, "A model is named by a name or a path, got NoneType"),
+    ],
+)
+def test_what_cant_be_loaded_gets_one_sentence(arguments, expected):
+    with pytest.raises(UserError, match=expected):
+        Synthesizer.from_pretrained(**{"name_or_folder": MODEL, **arguments})
 
 
 def test_bad_mel_files(vocoder, tmp_path):

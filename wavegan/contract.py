@@ -73,9 +73,7 @@ def check_mel(mel: Tensor, features: LogMelConfig, source: str = "the mel", know
 
 def save_mel(path: Path, mel: Tensor, features: LogMelConfig) -> None:
     """Write a mel (M, F) and its contract as .npz, whole or not at all."""
-    if path.suffix.lower() != ".npz":
-        raise UserError(f"Cannot write {path}: a mel file ends in .npz.")
-    check_target(path)
+    check_target(path, ".npz")
     buffer = io.BytesIO()
     np.savez(buffer, mel=np.asarray(mel, np.float32), features=json.dumps(features.model_dump(exclude_none=True)))
     write_atomically(path, buffer.getbuffer())
@@ -101,7 +99,7 @@ def load_mel(path: Path) -> tuple[Tensor, LogMelConfig | None]:
 
 
 def as_tensor(array: object, source: str) -> Tensor:
-    """An array of numbers of any library as a plain tensor on the CPU; floats as float32.
+    """A copy of an array of numbers of any library, as a plain tensor on the CPU; floats as float32.
 
     Raises:
         UserError: not an array of numbers.
@@ -109,8 +107,8 @@ def as_tensor(array: object, source: str) -> Tensor:
     if isinstance(array, Tensor):
         if array.layout != torch.strided or array.is_meta or array.is_quantized:
             raise UserError(f"{source} should be a dense array of numbers, got a {array.layout} tensor.")
-        tensor = array.detach().cpu()
-        return tensor.float() if tensor.is_floating_point() else tensor
+        dtype = torch.float32 if array.is_floating_point() else array.dtype
+        return array.detach().to("cpu", dtype, copy=True)
     try:
         found = np.asarray(array)
     except (ValueError, TypeError, RuntimeError):  # lists of lists of different lengths, other objects

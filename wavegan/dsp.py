@@ -247,7 +247,8 @@ class LogMel(nn.Module):
         """Hops before and after its own that a frame is made of, and that its reflected ends need."""
         c = self.config
         amount = padding_length(c.n_fft, c.hop_length, c.padding)
-        return amount // c.hop_length + 1, -(-amount // c.hop_length)
+        after = -(-amount // c.hop_length)
+        return amount // c.hop_length + 1, after - 1 if c.padding == "center" else after  # centred on a hop's beginning
 
     def to_magnitude(self, mel: Tensor) -> Tensor:
         """Undo standardisation, logarithm and power: (B, M, F) -> mel-band magnitudes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ class UserError(Exception):
 @contextmanager
 def reported() -> Iterator[None]:
     """Run a command: a mistake or a refusal of the operating system becomes one sentence and exit status 2."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unfinished files are removed
     try:
         yield
     except UserError as error:
@@ -25,7 +27,9 @@ def reported() -> Iterator[None]:
     except OSError as error:  # no permission, no space left, a folder where a file should be, ...
         _exit(f"error: {error.filename or 'the system says'}: {error.strerror or error}.", 2)
     except KeyboardInterrupt:
-        _exit("Interrupted. Give the same command again: what is done is kept.", 130)
+        _exit("Interrupted: files that were not finished are as they were before.", 130)
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _exit(message: str, status: int) -> None:

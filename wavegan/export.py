@@ -86,14 +86,19 @@ def export(
         raise UserError(f"'{contents.name}' speaks out of noise and reads no mel: leave out --mel.")
     if int8 and (output is None or recording is None or contents.task.name != "vocoder"):
         raise UserError("--int8 is scored: it needs a vocoder, --onnx MODEL.onnx and --check SPEECH.wav.")
-    metadata, lines, models = _metadata(contents, folder), [], {}
+    if recording is not None and not int8:
+        raise UserError("--check scores --int8: leave it out, or give both.")
+    real = None if recording is None else audio.read(recording, synthesizer.sample_rate)[0]
+    metadata, lines, models = _metadata(contents), [], {}
+    if (card := folder / "MODEL_CARD.md").is_file():
+        metadata["model_card"] = card.read_text(encoding="utf-8")  # with its licence
     if output is not None:
         exported = to_onnx(generator_graph(synthesizer.generator, contents), metadata, opset)
         lines.append(exported.describe(output))
         models[output] = exported.model
         if int8:
             models[output] = quantise(exported.model)
-            lines.append(_price(exported.model, models[output], synthesizer, recording))
+            lines.append(_price(exported.model, models[output], synthesizer, real, recording.name))
     if mel is not None:
         exported = to_onnx(mel_graph(contents.task.features), metadata, opset)
         lines.append(exported.describe(mel))
@@ -156,14 +161,42 @@ def compare(session: InferenceSession, graph: Graph) -> float:
     return worst
 
 
+def generator_model(generator: nn.Module, contents: CheckpointConfig) -> bytes:
+    """A generator as an ONNX model.
+
+    Raises:
+        UserError: as ``to_onnx``, or a first stage.
+    """
+    return to_onnx(generator_graph(generator, contents), {}).model
+
+
+def open_exported(path: Path, contents: CheckpointConfig) -> InferenceSession:
+    """A generator that ``export`` wrote, ready to run.
+
+    Raises:
+        UserError: no file that onnxruntime can run, or not of the model of these ``contents``.
+    """
+    require()
+    try:
+        session = load(str(path))
+    except Exception as error:  # onnxruntime has a kind for each cause
+        raise UserError(f"{path} is no file that onnxruntime can run ({_reason(error)}).") from None
+    found, wanted = session.get_modelmeta().custom_metadata_map, _metadata(contents)
+    if any(found.get(key) != wanted[key] for key in ("name", "step", "features")):
+        raise UserError(f"{path} was not made of '{contents.name}': wavegan export MODEL --onnx {path} makes it.")
+    if session.get_outputs()[0].name != "waveform":
+        raise UserError(f"{path} makes mels. Give the file that export --onnx wrote.")
+    return session
+
+
 class OnnxGenerator(nn.Module):
     """A generator run by onnxruntime: in a ``Synthesizer`` it takes the place of the one that it was made of."""
 
-    def __init__(self, generator: nn.Module, contents: CheckpointConfig, threads: int | None = None):
+    def __init__(self, generator: nn.Module, session: InferenceSession):
         super().__init__()
         self.context_frames = generator.context_frames
         self.noise = getattr(generator, "noise", None)
-        self.session = load(to_onnx(generator_graph(generator, contents), {}).model, threads)
+        self.session = session
 
     def forward(self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0) -> Tensor:
         inputs = [x] if label is None else [x, label]
@@ -197,14 +230,13 @@ def quantise(model: bytes) -> bytes:
         return path.read_bytes()
 
 
-def _price(model: bytes, small: bytes, synthesizer: Synthesizer, recording: Path) -> str:
-    """What 8 bits save, and what they cost in PESQ on a recording."""
-    real = audio.read(recording, synthesizer.sample_rate)[0]
+def _price(model: bytes, small: bytes, synthesizer: Synthesizer, real: Tensor, name: str) -> str:
+    """What 8 bits save, and what they cost in PESQ on a recording (T,)."""
     feeds = {"mel": synthesizer.mel(real).unsqueeze(0).numpy()}
     copies = [torch.from_numpy(load(variant).run(None, feeds)[0][0]) for variant in (model, small)]
     before, after = (metrics.pesq(real, copy, synthesizer.sample_rate) for copy in copies)
     sizes = f"{len(small) / 1e6:.1f} MB instead of {len(model) / 1e6:.1f}"
-    return f"  in 8 bits: {sizes}; PESQ on {recording.name} {after:.3f} instead of {before:.3f} (of 4.64)"
+    return f"  in 8 bits: {sizes}; PESQ on {name} {after:.3f} instead of {before:.3f} (of 4.64)"
 
 
 def require() -> None:
@@ -218,13 +250,13 @@ def require() -> None:
             raise UserError(f"ONNX needs the package '{package}': pip install 'wavegan[onnx]'.")
 
 
-def _metadata(contents: CheckpointConfig, path: Path) -> dict[str, str]:
-    """What travels in the file: the contract and the vocabularies as JSON, which model it is, and its licence."""
-    task, card = contents.task, path / "MODEL_CARD.md"
+def _metadata(contents: CheckpointConfig) -> dict[str, str]:
+    """What travels in the file: the contract and the vocabularies as JSON, and which model it is."""
+    task = contents.task
     found = {"name": contents.name, "task": task.name, "step": str(contents.step), "wavegan_version": __version__}
     found["features"] = json.dumps(task.features.model_dump(exclude_none=True))
     found["conditions"] = json.dumps(task.conditions)
-    return found | ({"model_card": card.read_text(encoding="utf-8")} if card.is_file() else {})
+    return found
 
 
 def _reason(error: BaseException) -> str:

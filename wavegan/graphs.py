@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMel, LogMelConfig, mel_window, padding_length
-from wavegan.errors import UserError
+from wavegan.speaking import refuse_first_stage
 
 
 class Graph(NamedTuple):
@@ -114,8 +114,7 @@ def generator_graph(generator: nn.Module, contents: CheckpointConfig) -> Graph:
 
 def _generation_graph(generator: nn.Module, contents: CheckpointConfig) -> Graph:
     task, random = contents.task, torch.Generator().manual_seed(0)
-    if task.output != "waveform":
-        raise UserError(f"'{contents.name}' makes mels only: a first stage. Train the recipe's last stage.")
+    refuse_first_stage(contents)
 
     def example(batch: int, length: int) -> dict[str, Tensor]:
         labels = [torch.randint(size, (batch,), generator=random) for size in task.label_sizes]

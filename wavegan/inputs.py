@@ -17,10 +17,10 @@ from torch import Tensor
 from wavegan import audio, contract, conventions
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
+from wavegan.plausible import LEAST_FRAMES
 from wavegan.resampling import resample, resample_stream
 
 MEL_SUFFIXES = (".npz", ".npy")
-LOUDEST = 16.0  # recordings in floating point go beyond full scale, but not by 24 dB: those are integers in disguise
 Features = LogMelConfig | Mapping | str  # a contract, its fields, or the name of a convention
 
 
@@ -44,42 +44,66 @@ class Inputs:
     ):
         self.wanted, self.convert = wanted, convert
         self.features = None if features is None else conventions.parse(features)
+        self.given_rate = sample_rate
         self.sample_rate = wanted.sample_rate if sample_rate is None else _check_rate(sample_rate)
 
     def open(self, source: object) -> Input:
         """A file, a waveform or a mel, whichever it is.
 
         Raises:
-            UserError: unreadable, neither, or not what the model reads.
+            UserError: unreadable, neither, not what the model reads, or given with options that it has no use for.
         """
         if isinstance(source, (str, Path)) and Path(source).suffix.lower() not in MEL_SUFFIXES:
-            blocks, _ = audio.stream(source, self.wanted.sample_rate)
-            return Input(None, (block[None] for block in blocks), True)
+            self._refuse_features(str(source))
+            return Input(None, (block[None] for block in self.file(source)), True)
         name, features = "the mel", self.features
         if isinstance(source, (str, Path)):
             name = str(source)
             array, found = contract.load_mel(Path(source))
+            if found is not None and features is not None and found.diff(features):
+                raise UserError(f"{name} says itself what it was made with, and it isn't features: leave them out.")
             features = found or features
             if array.dim() < 2:
                 raise UserError(f"{name} holds an array of shape {tuple(array.shape)}; a mel is (bands, frames).")
         else:
             array = contract.as_tensor(source, name)
         if array.dim() == 1 or (array.dim() in (2, 3) and array.shape[-2] == 1 and self.wanted.n_mels > 1):
-            waveform = resample(check_waveform(array), self.sample_rate, self.wanted.sample_rate)
+            self._refuse_features("the waveform")
+            waveform = self._resampled(array)
             return Input(None, [torch.atleast_2d(waveform)], waveform.dim() == 1)
         if array.dim() == 2 and min(array.shape) <= 8 < 1000 < max(array.shape) and self.wanted.n_mels > 8:
             raise UserError(f"{name} looks like a waveform of {min(array.shape)} channels; mix it to one, shape (T,).")
+        if self.given_rate is not None:
+            raise UserError(f"sample_rate is that of a waveform, and {name} is none: leave it out.")
         return Input(self._fitting(array, features, name, known=features is not None), None, array.dim() == 2)
+
+    def file(self, path: str | Path) -> Iterator[Tensor]:
+        """A sound file -> blocks (any T,), at the model's rate."""
+        if self.given_rate is not None:
+            raise UserError(f"{path} says itself which sample_rate it has: leave it out.")
+        return audio.stream(path, self.wanted.sample_rate)[0]
+
+    def waveform(self, source: object) -> Tensor:
+        """A sound file, or a waveform (T,), (B, T) or (B, 1, T), at once -> (T,) or (B, T), at the model's rate."""
+        if isinstance(source, (str, Path)):
+            return torch.cat(list(self.file(source)))
+        return self._resampled(contract.as_tensor(source, "the waveform"))
 
     def mels(self, pieces: Iterable[object]) -> Iterator[Tensor]:
         """Pieces (M, any F) or (1, M, any F) of one mel -> (1, M, any F)."""
+        heard = torch.empty(1, self.wanted.n_mels, 0) if self.features is None else None  # the beginning gives it away
         for index, piece in enumerate(pieces):
             name = f"piece {index} of the mel"
             mel = contract.as_tensor(piece, name)
             if mel.dim() == 3 and len(mel) != 1:
                 raise UserError(f"{name} is a batch of {len(mel)}; a stream speaks one mel.")
             if mel.dim() not in (2, 3) or mel.shape[-1] > 0:  # a piece may be empty, a mel may not
-                yield self._fitting(mel, self.features, name, known=True)
+                mel = self._fitting(mel, self.features, name, known=True)
+                if heard is not None:
+                    heard = torch.cat([heard, mel], dim=-1)
+                    contract.check_mel(heard, self.wanted, "the mel of the stream")
+                    heard = heard if heard.shape[-1] < LEAST_FRAMES else None
+                yield mel
 
     def waveforms(self, pieces: Iterable[object]) -> Iterator[Tensor]:
         """Pieces (any T,) of one recording -> (any T,), at the model's rate."""
@@ -87,6 +111,13 @@ class Inputs:
         if self.sample_rate == self.wanted.sample_rate:
             return tensors
         return resample_stream(tensors, self.sample_rate, self.wanted.sample_rate, block_seconds=0)
+
+    def _resampled(self, waveform: Tensor) -> Tensor:
+        return resample(check_waveform(waveform), self.sample_rate, self.wanted.sample_rate)
+
+    def _refuse_features(self, name: str) -> None:
+        if self.features is not None or self.convert:
+            raise UserError(f"features and convert are for mels, and {name} is a recording: leave them out.")
 
     def _fitting(self, mel: Tensor, features: LogMelConfig | None, name: str, known: bool) -> Tensor:
         """A mel as the model reads it, (B, M, F), after all checks."""
@@ -115,20 +146,19 @@ def check_waveform(waveform: Tensor, name: str = "The waveform") -> Tensor:
     """(T,), (B, T) or (B, 1, T) -> float32 (T,) or (B, T).
 
     Raises:
-        UserError: complex, integers, empty, not finite, or far beyond full scale.
+        UserError: another shape, complex, integers, empty, not finite, or far beyond full scale.
     """
     if waveform.is_complex():
         raise UserError(f"{name} is complex; give its real samples.")
     if not waveform.is_floating_point():
         raise UserError(f"{name} holds integers; divide it by its full scale (32768 for 16 bits) first.")
-    waveform = waveform.squeeze(1) if waveform.dim() == 3 else waveform
+    if waveform.dim() == 3 and waveform.shape[1] == 1:
+        waveform = waveform.squeeze(1)
+    if waveform.dim() not in (1, 2):
+        raise UserError(f"{name} should be (T,), (B, T) or (B, 1, T), got shape {tuple(waveform.shape)}.")
     if waveform.numel() == 0:
         raise UserError(f"{name} has no samples.")
-    if not bool(torch.isfinite(waveform).all()):
-        raise UserError(f"{name} has samples that are not finite (NaN or infinity).")
-    if (peak := float(waveform.abs().max())) > LOUDEST:
-        raise UserError(f"{name} reaches {peak:.4g}; samples lie between -1 and 1: divide it by its full scale.")
-    return waveform
+    return audio.check_samples(waveform, name)
 
 
 def _check_piece(piece: object, name: str) -> Tensor:

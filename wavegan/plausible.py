@@ -7,6 +7,7 @@ logarithm lies outside, everything in the right one but synthetic tones inside.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -58,6 +59,11 @@ def complaint(mel: Tensor, features: LogMelConfig, known: bool = False) -> str |
 
 def highest(features: LogMelConfig) -> float:
     """The largest value that a waveform within [-1, 1], and a bit beyond, can give: |X| is at most the window's sum."""
+    return _highest(features.model_copy(update={"mean": None, "std": None}))  # lists can't be looked up
+
+
+@functools.lru_cache(maxsize=16)  # each piece of a stream asks
+def _highest(features: LogMelConfig) -> float:
     width = float(mel_filterbank(features).sum(0).max())
     largest = math.log(width) + features.power * (math.log(features.window_length / 2) + HEADROOM)
     return largest if features.log == "ln" else largest / LN_10

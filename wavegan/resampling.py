@@ -10,37 +10,46 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from wavegan.errors import UserError
 from wavegan.windows import Windows
 
 BLOCK_SECONDS = 60  # resampled at once
+FARTHEST = 1e-5  # relatively: a third of a millisecond in half a minute, and no pitch that anybody hears
+LARGEST = (1000, 4500)  # numbers of a ratio; the first where that is near enough
 # Kaiser-windowed sinc with a narrow transition: the settings torchaudio documents as librosa's "kaiser_best".
 _RESAMPLE = dict(
     resampling_method="sinc_interp_kaiser", lowpass_filter_width=64, rolloff=0.9475937167399596, beta=14.769656459379492
 )
 
 
-def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
+def resample(waveform: Tensor, from_rate: int, to_rate: int, name: str = "a waveform") -> Tensor:
     """Band-limited resampling along the last axis, to ceil(T * to_rate / from_rate) samples.
 
     Long signals go in blocks with a margin of the filter's length, to the same result: memory stays flat.
+
+    Raises:
+        UserError: two rates that differ by next to nothing, or nearly have a simple ratio; says so of ``name``.
     """
     if from_rate == to_rate or waveform.shape[-1] == 0:
         return waveform
-    return torch.cat(list(resample_stream([waveform], from_rate, to_rate)), dim=-1)
+    return torch.cat(list(resample_stream([waveform], from_rate, to_rate, name=name)), dim=-1)
 
 
 def resample_stream(
-    pieces: Iterable[Tensor], from_rate: int, to_rate: int, block_seconds: float = BLOCK_SECONDS
+    pieces: Iterable[Tensor],
+    from_rate: int,
+    to_rate: int,
+    block_seconds: float = BLOCK_SECONDS,
+    name: str = "a waveform",
 ) -> Iterator[Tensor]:
     """``resample`` of a waveform (..., T) in pieces: the same bit for bit or, with smaller blocks, within rounding."""
-    # The filter bank has a filter for each phase: rates with a large ratio, such as 44101 to 16000, take the nearest
-    # ratio of numbers up to 1000. The pitch moves by less than a millionth, the memory by a factor of a thousand.
-    ratio = Fraction(to_rate, from_rate).limit_denominator(1000)
+    ratio = _ratio(from_rate, to_rate, name)
     up, down = ratio.numerator, ratio.denominator
-    margin = math.ceil(140 * max(1.0, from_rate / to_rate) / down)  # above the half-width, 64 crossings / rolloff
+    bank = torchaudio.transforms.Resample(down, up, **_RESAMPLE)
+    margin = math.ceil(bank.width / down)
     block = max(round(block_seconds * from_rate) // down, 1)
     windows = Windows(
-        lambda window, first: torchaudio.functional.resample(window, down, up, **_RESAMPLE),
+        lambda window, first: bank.to(window.device, window.dtype)(window),
         context=(margin, margin),
         unit=down,
         gain=up,
@@ -48,3 +57,15 @@ def resample_stream(
         most=max(BLOCK_SECONDS * from_rate // down, 1),
     )
     return windows.over(pieces)
+
+
+def _ratio(from_rate: int, to_rate: int, name: str) -> Fraction:
+    """The ratio of the rates, or one of smaller numbers that is as good: a filter bank holds their product."""
+    exact = Fraction(to_rate, from_rate)
+    for most in LARGEST:
+        ratio = exact.limit_denominator(max(int(most / max(exact, 1)), 1))
+        if abs(ratio / exact - 1) <= FARTHEST and ratio != 1:
+            return ratio
+    raise UserError(
+        f"Cannot bring {name} from {from_rate} to {to_rate} Hz: convert it to a usual rate first, such as 48000."
+    )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wavegan import contract
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.errors import UserError
 
@@ -31,12 +32,11 @@ class Speaker:
                 f"'{contents.name}' reads mels and can't speak out of noise; use digits-8k, or another "
                 "model of the generation task."
             )
-        if contents.task.output != "waveform":
-            raise UserError(f"'{contents.name}' makes mels only: a first stage. Train the recipe's last stage.")
+        refuse_first_stage(contents)
         self.generator, self.task, self.device = generator, contents.task, device
 
     def latent(self, count: int, seed: int) -> Tensor:
-        return self.task.draw(count, torch.Generator().manual_seed(_check_seed(seed)))
+        return self.task.draw(check_count("count", count), torch.Generator().manual_seed(_check_seed(seed)))
 
     def speaker(self, seed: int) -> str | None:
         return next(iter(self._speakers(None, 1, seed)), None)
@@ -50,22 +50,21 @@ class Speaker:
         z: np.ndarray | Tensor | None,
     ) -> np.ndarray:
         task = self.task
-        if isinstance(labels, str):
-            raise UserError(f"labels should be a list of labels, such as ['{labels}'].")
-        count = labels if isinstance(labels, int) else len(labels)
+        words = None if _is_whole(labels) else _names(labels, "labels")
+        count = int(labels) if words is None else len(words)
         if count < 1:
             raise UserError("Nothing to generate: give at least one label.")
         if not _in_range(truncation, 1):
             raise UserError(f"truncation should lie between 0 and 1, got {truncation!r}.")
         drawn = self.latent(count, seed)
-        z = drawn if z is None else torch.as_tensor(z, dtype=torch.float32)
-        if z.shape != drawn.shape or not bool(torch.isfinite(z).all()):
+        z = drawn if z is None else contract.as_tensor(z, "z")
+        if z.shape != drawn.shape or z.is_complex() or not bool(torch.isfinite(z).all()):
             raise UserError(f"z should be finite, of shape {tuple(drawn.shape)}, got {tuple(z.shape)}.")
-        columns = {"label": labels, "speaker": self._speakers(speaker, count, seed)}
-        if isinstance(labels, int) == ("label" in task.conditions):
-            raise UserError("This model needs labels." if isinstance(labels, int) else "This model has no labels.")
-        label = [task.index(name, [str(v) for v in columns[name]]) for name in task.conditions]
-        return self._clips(truncation * z, torch.stack(label, 1) if label else None)
+        columns = {"label": words, "speaker": self._speakers(speaker, count, seed)}
+        if (words is None) == ("label" in task.conditions):
+            raise UserError("This model needs labels." if words is None else "This model has no labels.")
+        label = [task.index(name, columns[name]) for name in task.conditions]
+        return self._clips(truncation * z.float(), torch.stack(label, 1) if label else None)
 
     def digits(
         self,
@@ -104,7 +103,7 @@ class Speaker:
         if speaker is None:
             random = np.random.default_rng(_check_seed(seed))
             return [known[i] for i in random.integers(len(known), size=count)]
-        speakers = [speaker] * count if isinstance(speaker, str) else list(speaker)
+        speakers = [speaker] * count if isinstance(speaker, str) else _names(speaker, "speaker")
         if len(speakers) != count:
             raise UserError(f"{len(speakers)} speakers for {count} labels; give one, or one for each.")
         return speakers
@@ -117,9 +116,43 @@ class Speaker:
         return (clips / clips.abs().amax(1, keepdim=True).clamp(min=1.0)).numpy()  # too loud ones are turned down
 
 
+def refuse_first_stage(contents: CheckpointConfig) -> None:
+    """Of the generation task, a model that makes no sound.
+
+    Raises:
+        UserError: it is one.
+    """
+    if contents.task.name == "generation" and contents.task.output != "waveform":
+        raise UserError(f"'{contents.name}' makes mels only: a first stage. Train the recipe's last stage.")
+
+
+def check_count(name: str, count: object) -> int:
+    """``count`` as an int, if it is a whole number from 1 up.
+
+    Raises:
+        UserError: it isn't.
+    """
+    if not _is_whole(count) or count < 1:
+        raise UserError(f"{name} should be a whole number from 1 up, got {count!r}.")
+    return int(count)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _names(values: object, what: str) -> list[str]:
+    try:
+        if not isinstance(values, (str, bytes)):
+            return [str(value) for value in values]
+    except TypeError:
+        pass
+    raise UserError(f"{what} should be a list of names, got {values!r}.")
+
+
 def _check_seed(seed: int) -> int:
     # PyTorch takes larger ones, and drops all but their last 32 bits.
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**32:
+    if not _is_whole(seed) or not 0 <= seed < 2**32:
         raise UserError(f"seed should be a whole number from 0 up to 2 ** 32 - 1, got {seed!r}.")
     return int(seed)
 

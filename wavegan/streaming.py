@@ -74,7 +74,9 @@ class Vocoder:
             if taken and self.features.padding == "same":  # floor(T / hop) frames would lose the end
                 yield waveform.new_zeros(len(waveform), -taken % self.features.hop_length)
 
-        for speech in self.stream(self.mels(whole_frames(), least), least):
+        # Frames come one by one at little cost; only for the generator is it worth to wait for several.
+        mels = self.mels(whole_frames(), CHUNK if least >= CHUNK else 1)
+        for speech in self.stream(mels, least):
             speech = speech[:, : taken - given]  # only the last can be too long: the others lag behind
             given += speech.shape[-1]
             yield speech

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wavegan import audio, contract, hub
+from wavegan import hub
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
 from wavegan.hub import find_checkpoint, list_pretrained
-from wavegan.inputs import MEL_SUFFIXES, Features, Input, Inputs, check_waveform, several
-from wavegan.speaking import Speaker
+from wavegan.inputs import MEL_SUFFIXES, Features, Input, Inputs, several
+from wavegan.speaking import Speaker, check_count
 from wavegan.streaming import CHUNK, Vocoder
 
 __all__ = ["MEL_SUFFIXES", "Synthesizer", "find_checkpoint", "list_pretrained"]
@@ -49,23 +49,33 @@ class Synthesizer:
         cls,
         name_or_folder: str | Path,
         device: str | torch.device = "cpu",
-        backend: Literal["torch", "onnxruntime"] = "torch",
+        backend: Literal["torch", "onnxruntime"] | str | Path = "torch",
     ) -> Synthesizer:
         """Load an embedded model by name, a checkpoint folder, another project's checkpoint, or USER/REPOSITORY or
         USER/REPOSITORY@REVISION of the Hugging Face Hub.
 
-        ``backend``: what runs the generator; onnxruntime, on the CPU, is faster for some (``wavegan bench``).
+        ``backend``: what runs the generator; onnxruntime, on the CPU, is faster for some (``wavegan bench``). It
+        exports first, which takes seconds: give the .onnx that ``wavegan export`` made of the model instead.
 
         Raises:
-            UserError: no such model or backend, or a checkpoint that is damaged, incomplete or of another format.
+            UserError: no such model, device or backend; or a checkpoint that is damaged, incomplete or of another
+                format.
         """
-        if backend not in BACKENDS or (backend == "onnxruntime" and torch.device(device).type != "cpu"):
-            raise UserError(f"backend should be one of {', '.join(BACKENDS)}, onnxruntime on the CPU; got '{backend}'.")
+        if not isinstance(name_or_folder, (str, Path)):
+            raise UserError(f"A model is named by a name or a path, got {type(name_or_folder).__name__}.")
+        device, exported = _check_device(device), str(backend).lower().endswith(".onnx")
+        if (backend not in BACKENDS and not exported) or (backend != "torch" and device.type != "cpu"):
+            known = f"{', '.join(BACKENDS)} or an exported .onnx, these two on the CPU"
+            raise UserError(f"backend should be one of {known}; got '{backend}' on {device}.")
         generator, contents = hub.load(name_or_folder)
-        if backend == "onnxruntime":
-            from wavegan.export import OnnxGenerator  # which itself needs this module
+        if backend != "torch":
+            from wavegan import export  # which itself needs this module
 
-            generator = OnnxGenerator(generator, contents)
+            if exported:
+                session = export.open_exported(Path(backend), contents)
+            else:
+                session = export.load(export.generator_model(generator, contents))
+            generator = export.OnnxGenerator(generator, session)
         return cls(generator, contents, device)
 
     @property
@@ -125,25 +135,26 @@ class Synthesizer:
         Raises:
             UserError: a file that can't be read, or a mel that doesn't fit the model, with the difference.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Integral) or batch_size < 1:
-            raise UserError(f"batch_size should be a whole number from 1 up, got {batch_size!r}.")
+        batch_size = check_count("batch_size", batch_size)
         vocoder, inputs = self._vocoder, Inputs(self.features, sample_rate, features, convert)
-        if not isinstance(source, (list, tuple)):
-            return _joined(vocoder, inputs.open(source))
+        if not isinstance(source, (list, tuple)) or any(isinstance(x, (numbers.Number, list, tuple)) for x in source):
+            return _joined(vocoder, inputs.open(source))  # lists of numbers are arrays
         opened = map(inputs.open, source)
         return [_joined(vocoder, item) for item in opened] if batch_size == 1 else _batch(vocoder, opened, batch_size)
 
     def stream(
-        self, mels: Iterable[Array], *, features: Features | None = None, convert: bool = False
+        self, mels: Iterable[Array], *, features: Features | None = None, convert: bool = False, frames: int = 1
     ) -> Iterator[np.ndarray]:
         """Speech of a mel that comes in pieces: each sample as soon as no frame to come can change it.
 
         Joined, the pieces are what ``vocode`` makes of the whole mel. The first comes ``look_ahead_seconds`` after the
-        first frame. A piece costs the context beside it, too: larger ones cost less.
+        first frame. Every run of the generator costs the context beside the new frames, too.
 
         Args:
             mels: log-mels (M, any F), one after the other.
             features, convert: as for ``vocode``.
+            frames: how many new ones to wait for before the generator runs. More cost less, and the first of them waits
+                for (frames - 1) * hop_length samples more.
 
         Yields:
             float32 waveforms (T,).
@@ -152,11 +163,11 @@ class Synthesizer:
             UserError: a piece that isn't such a mel.
         """
         inputs = Inputs(self.features, features=features, convert=convert)
-        spoken = self._vocoder.stream(inputs.mels(several(mels, "mels")))
+        spoken = self._vocoder.stream(inputs.mels(several(mels, "mels")), check_count("frames", frames))
         return (speech[0].numpy() for speech in spoken)
 
     def stream_copy(
-        self, source: str | Path | Iterable[Array], *, sample_rate: int | None = None
+        self, source: str | Path | Iterable[Array], *, sample_rate: int | None = None, frames: int = 1
     ) -> Iterator[np.ndarray]:
         """A recording to its mel and back to speech, in constant memory, however long.
 
@@ -164,6 +175,7 @@ class Synthesizer:
             source: a sound file; or waveforms (T,), one after the other, of any lengths: then speech comes with a delay
                 of ``delay_seconds``, and a bit more where it is resampled.
             sample_rate: of the waveforms, if it isn't the model's.
+            frames: of such waveforms, as for ``stream``.
 
         Yields:
             float32 waveforms (T,), together as long as the recording: what ``vocode`` makes of the whole.
@@ -171,18 +183,22 @@ class Synthesizer:
         Raises:
             UserError: a file that can't be read, or a piece that isn't a waveform.
         """
+        inputs, least = Inputs(self.features, sample_rate), check_count("frames", frames)
         if isinstance(source, (str, Path)):
-            pieces, least = audio.stream(source, self.sample_rate)[0], CHUNK
+            if least > 1:
+                raise UserError(f"{source} is a file: frames is for what comes piece by piece, leave it out.")
+            pieces, least = inputs.file(source), CHUNK
         else:
-            pieces, least = Inputs(self.features, sample_rate).waveforms(several(source, "waveforms")), 1
+            pieces = inputs.waveforms(several(source, "waveforms"))
         return (speech[0].numpy() for speech in self._vocoder.copy((piece[None] for piece in pieces), least))
 
-    def mel(self, source: str | Path | Array) -> Tensor:
-        """The log-mel (M, F) or (B, M, F) that this model reads, of a sound file or a waveform at its rate."""
-        if isinstance(source, (str, Path)):
-            source = audio.read(source, self.sample_rate)[0]
-        waveform = check_waveform(contract.as_tensor(source, "the waveform"))
-        with torch.inference_mode():
+    def mel(self, source: str | Path | Array, *, sample_rate: int | None = None) -> Tensor:
+        """The log-mel (M, F) or (B, M, F) that this model reads, of a sound file or a waveform.
+
+        ``sample_rate``: of a waveform given as an array, if it isn't the model's.
+        """
+        waveform = Inputs(self.features, sample_rate).waveform(source)
+        with torch.no_grad():  # not inference_mode: a mel may be trained on
             mel = self.log_mel(torch.atleast_2d(waveform).to(self.device)).cpu()
         return mel[0] if waveform.dim() == 1 else mel
 
@@ -251,6 +267,16 @@ class Synthesizer:
             UserError: something that isn't a digit, nothing at all, or as ``generate``.
         """
         return self._speaker.digits(digits, speaker, seed, truncation, gap, z)
+
+
+def _check_device(device: str | torch.device) -> torch.device:
+    try:
+        torch.empty(1, device=device).cpu()
+        return torch.device(device)
+    except Exception as error:  # no such name, no driver, not compiled for it: each its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        known = "cpu, or an accelerator that this machine has, such as cuda, cuda:1 or mps"
+        raise UserError(f"device should be {known}; got '{device}' ({reason}).") from None
 
 
 def _joined(vocoder: Vocoder, item: Input) -> np.ndarray:
