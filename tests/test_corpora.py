@@ -20,7 +20,7 @@ from wavegan.recipe import load_recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 RATES = (16000, 22050, 24000, 32000, 44100, 48000)
-TINY = ["trainer.max_steps=2", "trainer.num_samples=0", "trainer.accelerator=cpu", "data.global_batch_size=2"]
+TINY = ["trainer.max_steps=2", "trainer.num_samples=0", "trainer.accelerator=cpu", "data.global_batch_size=1"]
 TINY_SPECTRAL = ["generator.dim=16", "generator.num_blocks=1", "trainer.adversarial_start=0.5"]
 TINY_JUDGES = ["discriminators.0.channels=[4, 8]", "discriminators.1.channels=2"]
 SMALL = {

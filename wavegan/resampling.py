@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -40,7 +41,7 @@ def resample_stream(
     margin = math.ceil(140 * max(1.0, from_rate / to_rate) / down)  # above the half-width, 64 crossings / rolloff
     block = max(round(block_seconds * from_rate) // down, 1)
     windows = Windows(
-        lambda window, first: torchaudio.functional.resample(window, down, up, **_RESAMPLE),
+        lambda window, first: _resampler(down, up, window.dtype, window.device)(window),
         context=(margin, margin),
         unit=down,
         gain=up,
@@ -48,3 +49,9 @@ def resample_stream(
         most=max(BLOCK_SECONDS * from_rate // down, 1),
     )
     return windows.over(pieces)
+
+
+@functools.lru_cache(maxsize=8)
+def _resampler(down: int, up: int, dtype: torch.dtype, device: torch.device) -> torchaudio.transforms.Resample:
+    """The filter bank takes longer to make than a short recording to filter."""
+    return torchaudio.transforms.Resample(down, up, **_RESAMPLE, dtype=dtype).to(device)
