@@ -256,6 +256,24 @@ def test_another_version_is_refused_with_the_one_expected(tmp_path, monkeypatch,
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "content"),
+    [
+        ("kss", "transcript.v.1.4.txt", b"1/1_0000.wav\n"),
+        ("hifitts", "hi_fi_tts_v0/92_manifest_clean_train.json", b"{\n"),
+        ("hifitts", "hi_fi_tts_v0/92_manifest_clean_dev.json", b"{}\n"),
+        ("ljspeech", "LJSpeech-1.1/metadata.csv", "LJ001-0001|caf\u00e9".encode("latin-1")),
+    ],
+)
+def test_a_damaged_table_is_one_sentence(name, table, content, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES[name](tmp_path / "source")
+    (tmp_path / "source" / table).write_bytes(content)
+    error = refused(capsys, name, "--source", "source")
+    assert f"A table of {script(name)['CORPUS'].title} in source can't be read" in error
+    assert not (tmp_path / "data").exists()
+
+
 def test_what_has_to_be_fetched_by_hand_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     error = refused(capsys, "kss")

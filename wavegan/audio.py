@@ -86,8 +86,8 @@ def read(path: Path | str, sample_rate: int | None = None, max_seconds: float | 
     return waveform, rate
 
 
-def read_span(path: Path | str, begin: float, end: float, sample_rate: int) -> Tensor:
-    """The samples from ``begin`` to ``end``, in seconds, of a sound file as a mono waveform (T,) at ``sample_rate``.
+def read_span(path: Path | str, begin: float, end: float) -> tuple[Tensor, int]:
+    """What lies from ``begin`` to ``end``, in seconds, of a sound file: a mono waveform (T,) and its sample rate.
 
     Raises:
         UserError: as ``read``; or a file that ends before.
@@ -102,8 +102,7 @@ def read_span(path: Path | str, begin: float, end: float, sample_rate: int) -> T
             block = file.read(last - first, dtype="float32", always_2d=True).mean(axis=1)
     except soundfile.LibsndfileError as error:
         raise _not_audio(Path(path), error) from None
-    waveform = torch.cat(list(_checked(iter([block] if len(block) else []), Path(path))))
-    return waveform if rate == sample_rate else resample(waveform, rate, sample_rate)
+    return torch.cat(list(_checked(iter([block] if len(block) else []), Path(path)))), rate
 
 
 def stream(path: Path | str, sample_rate: int | None = None) -> tuple[Iterator[Tensor], int]:

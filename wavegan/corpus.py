@@ -108,7 +108,12 @@ def find(corpus: Corpus, scan: Scan, folders: Sequence[Path]) -> list[Source]:
             f"{shown} is not {corpus.title}: no folder there has {' and '.join(corpus.layout)}. Give the folder or "
             "archive of that version."
         )
-    sources = [source for root in roots for source in scan(root)]
+    try:
+        sources = [source for root in roots for source in scan(root)]
+    except (ValueError, KeyError) as error:  # a line with too few fields, no JSON, no UTF-8
+        raise UserError(
+            f"A table of {corpus.title} in {shown} can't be read ({error}). Unpack the archive again."
+        ) from None
     if not sources:
         raise UserError(f"{shown} lists no recordings of {corpus.title}. Unpack the archive again.")
     if not corpus.bad_lists:

@@ -193,11 +193,12 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
     try:
         source.id.encode()
         modified = source.path.stat().st_mtime_ns
-        rate = audio.rate_of(source.path)
         if target.exists() and target.stat().st_mtime_ns == modified:
-            num_samples = audio.probe(target).num_samples
+            num_samples, rate = audio.probe(target).num_samples, audio.rate_of(source.path)
         else:
-            waveform = _condition(_read(source, settings.sample_rate), settings)
+            read = audio.read_span(source.path, *source.span) if source.span else audio.read(source.path)
+            waveform, rate = read
+            waveform = _condition(audio.resample(waveform, rate, settings.sample_rate), settings)
             if isinstance(waveform, str):
                 return waveform, rate
             num_samples = len(waveform)
@@ -215,12 +216,6 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
     return Utterance(
         id=source.id, path=target, sample_rate=settings.sample_rate, num_samples=num_samples, **extra
     ), rate
-
-
-def _read(source: Source, sample_rate: int) -> Tensor:
-    if source.span:
-        return audio.read_span(source.path, *source.span, sample_rate)
-    return audio.read(source.path, sample_rate)[0]
 
 
 def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:

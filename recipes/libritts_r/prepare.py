@@ -3,6 +3,7 @@
 The restoration failed for some recordings: the corpus lists them, and they are left out.
 
     python recipes/libritts_r/prepare.py                          # train-clean-100, dev-clean, test-clean (10 GB)
+    python recipes/libritts_r/prepare.py --parts train-clean-360 dev-clean test-clean failed
     python recipes/libritts_r/prepare.py --source LibriTTS_R libritts_r_failed_speech_restoration_examples
 """
 
