@@ -141,6 +141,17 @@ def test_pieces_of_long_recordings_are_the_samples_between(tmp_path):
     assert (piece - whole[8000:32000]).abs().max() <= 1 / 32768
 
 
+@pytest.mark.parametrize("id", ["../x", "a/../../x", "/tmp/x"])
+def test_an_id_never_leads_out_of_the_folder(tmp_path, id):
+    audio.write(tmp_path / "a.wav", speech_like(1.0), RATE)
+    with pytest.raises(UserError, match="leads out of the folder"):
+        prepare([Source(tmp_path / "a.wav", id)], tmp_path / "sub" / "out", Settings(RATE))
+    assert not list(tmp_path.rglob("x.flac"))
+    (tmp_path / "here").mkdir()  # but the folder may be given by any way
+    report = prepare([Source(tmp_path / "a.wav", "a")], tmp_path / "here" / ".." / "out", Settings(RATE))
+    assert len(report.kept) == 1
+
+
 def test_settings_that_make_no_sense():
     with pytest.raises(UserError, match="between -70 and 0 LUFS, speech usually at -23; got 23"):
         Settings(RATE, loudness=23)

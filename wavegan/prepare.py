@@ -190,14 +190,16 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
     target, waveform, rate = folder / f"{source.id}.flac", None, 0
     if source.fault:
         return source.fault, rate
+    if ".." in Path(source.id).parts or not target.is_relative_to(folder):
+        return f"its id '{source.id}' leads out of the folder", rate
     try:
         source.id.encode()
         modified = source.path.stat().st_mtime_ns
         if target.exists() and target.stat().st_mtime_ns == modified:
             num_samples, rate = audio.probe(target).num_samples, audio.rate_of(source.path)
         else:
-            read = audio.read_span(source.path, *source.span) if source.span else audio.read(source.path)
-            waveform, rate = read
+            span = source.span
+            waveform, rate = audio.read_span(source.path, *span) if span else audio.read(source.path)
             waveform = _condition(audio.resample(waveform, rate, settings.sample_rate), settings)
             if isinstance(waveform, str):
                 return waveform, rate
@@ -212,10 +214,9 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
         target.parent.mkdir(parents=True, exist_ok=True)
         audio.write(target, waveform, settings.sample_rate)
         os.utime(target, ns=(modified, modified))
+    size = {"sample_rate": settings.sample_rate, "num_samples": num_samples}
     extra = {"speaker": source.speaker, "label": source.label, "text": source.text}
-    return Utterance(
-        id=source.id, path=target, sample_rate=settings.sample_rate, num_samples=num_samples, **extra
-    ), rate
+    return Utterance(id=source.id, path=target, **size, **extra), rate
 
 
 def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
