@@ -140,6 +140,16 @@ def test_another_address_is_held_to_the_published_checksum_by_its_name(url, tmp_
         obtain("ftx://x.org/a.zip", published, tmp_path)
 
 
+def test_what_was_put_there_by_hand_is_checked_and_what_is_unpacked_needs_no_archive(tmp_path):
+    archive, url = tar_of(tmp_path / "corpus.tar.gz", {"one.txt": b"1"}), "http://127.0.0.1:9/corpus.tar.gz"
+    with pytest.raises(UserError, match="expected 1234. Download it again"):
+        obtain("download", url, tmp_path, "1234")
+    assert archive.exists()
+    folder = obtain("download", url, tmp_path, digest(archive))
+    archive.unlink()  # to save the disk
+    assert obtain("download", url, tmp_path, "1234") == folder and (folder / "one.txt").is_file()
+
+
 def zip_of(path: Path, members: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, data in members.items():
@@ -168,6 +178,7 @@ def test_zip_archives_are_whole_or_not_at_all(tmp_path):
         with pytest.raises(UserError, match=f"{name} can't be extracted .* or unpack it and give the folder"):
             unpack(tmp_path / name, tmp_path / "bad")
     with mock.patch("shutil.disk_usage", return_value=mock.Mock(free=1000)):
-        with pytest.raises(UserError, match="it holds 0.0 GB, 0.0 GB are free.*Choose another --output"):
-            unpack(archive, tmp_path / "bad")
+        with pytest.raises(UserError, match="it holds 0.0 GB, 0.0 GB are free.*choose another --output"):
+            obtain("download", "http://127.0.0.1:9/a.zip", tmp_path)
+    assert archive.exists()
     assert not (tmp_path / "bad").exists() and not list(tmp_path.glob(".*"))

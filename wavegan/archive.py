@@ -20,6 +20,10 @@ from wavegan.progress import Bar
 BLOCK = 1 << 20
 
 
+class NoRoom(UserError):
+    """The disk is too small: no fault of the archive, which is kept."""
+
+
 def obtain(
     source: str, url: str, folder: Path, sha256: str | None = None, check: Callable[[Path], None] | None = None
 ) -> Path:
@@ -33,7 +37,7 @@ def obtain(
             UserError if the unpacked contents are not the published ones.
 
     Raises:
-        UserError: no such file, no connection, or other content than published; what is wrong is not kept.
+        UserError: no such file, no connection, no room, or other content than published; what is wrong is not kept.
     """
     if Path(source).is_dir() and source != "download":
         if check:
@@ -42,23 +46,24 @@ def obtain(
     remote = source == "download" or "://" in source
     address = url if source == "download" else source
     expected = sha256 if file_name(address) == file_name(url) else None
-    if remote:
-        archive = fetch(address, folder, expected)
-    else:
-        archive = Path(source)
+    unpacked = folder / f"{file_name(address)}.unpacked"
+    archive = folder / file_name(address) if remote else Path(source)
+    if remote and not unpacked.is_dir():
+        fetch(address, folder, expected)
+    elif not remote:
         if not archive.is_file():
             raise UserError(f"No such archive: {archive}.")
-        if expected and (found := digest(archive)) != expected:
-            raise UserError(f"{archive} has the SHA-256 {found}, expected {expected}. Download it again.")
-    unpacked = folder / f"{archive.name}.unpacked"
+        _check_digest(archive, expected)
     try:
         unpack(archive, unpacked)
         if check:
             check(unpacked)
+    except NoRoom:
+        raise
     except UserError:
         shutil.rmtree(unpacked, ignore_errors=True)
         if remote:
-            archive.unlink()
+            archive.unlink(missing_ok=True)
         raise
     return unpacked
 
@@ -75,7 +80,9 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
         UserError: no connection, no room on the disk, or not the expected content.
     """
     target = folder / file_name(url)
-    if not target.exists():
+    if target.exists():  # from before, or put there by hand
+        _check_digest(target, sha256)
+    else:
         folder.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
         try:
@@ -114,6 +121,11 @@ def _download(url: str, partial: Path) -> None:
             raise OSError("the connection ended early")
 
 
+def _check_digest(archive: Path, expected: str | None) -> None:
+    if expected and (found := digest(archive)) != expected:
+        raise UserError(f"{archive} has the SHA-256 {found}, expected {expected}. Download it again.")
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     sha = hashlib.sha256()
@@ -143,8 +155,11 @@ def unpack(archive: Path, folder: Path) -> None:
         partial.rename(folder)
     except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, OSError) as error:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        reason = str(error) if "\n" not in str(error) else "it is no whole tar or zip archive"
-        advice = "Choose another --output" if full else "Download it again, or unpack it and give the folder"
+        reason = getattr(error, "strerror", None) or str(error)
+        reason = "it is no whole tar or zip archive" if "\n" in reason else reason
+        if full:
+            raise NoRoom(f"{archive} can't be extracted ({reason}). Make room, or choose another --output.") from None
+        advice = "Download it again, or unpack it and give the folder"
         raise UserError(f"{archive} can't be extracted ({reason}). {advice}.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

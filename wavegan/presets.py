@@ -20,7 +20,7 @@ FRAME_SECONDS = 0.012  # a hop is the largest power of two that lasts at most th
 N_MELS = {44100: 128, 24000: 100, 12000: 80, 0: 64}  # from a rate on
 UPSAMPLE_RATES = {64: [4, 4, 2, 2], 128: [8, 4, 2, 2], 256: [8, 8, 2, 2], 512: [8, 8, 4, 2], 1024: [8, 8, 4, 4]}
 SEGMENT_SECONDS = 0.34  # at least: 8,192 samples at 22.05 and 24 kHz, as published
-HIGH_RATE = 32000  # from here on discriminators and losses look at twice as long stretches of samples
+HIGH_RATE = 40000  # from here on discriminators and losses look at twice as long stretches of samples
 PERIODS = [2, 3, 5, 7, 11]
 HIGH_PERIODS = [3, 5, 7, 11, 17, 23, 37]  # for 44.1 kHz, from github.com/jik876/hifi-gan, issue 7
 LIGHT_CHANNELS = [16, 32, 64, 128, 128]
@@ -55,7 +55,7 @@ def hifigan_v1(sample_rate: int) -> dict[str, Any]:
     if sample_rate == 22050:
         mel |= {"fmax": 8000, "epsilon": 1e-9}  # the published contract, which acoustic models speak
     rates = UPSAMPLE_RATES[mel["hop_length"]]
-    periods = HIGH_PERIODS if sample_rate > HIGH_RATE else PERIODS
+    periods = HIGH_PERIODS if sample_rate >= HIGH_RATE else PERIODS
     judges, maps = len(periods) + 3, 5 * len(periods) + 7 * 3  # hidden maps of each period and of the three scales
     generator = {"name": "hifigan", "upsample_rates": rates, "upsample_kernel_sizes": [2 * rate for rate in rates]}
     return {
@@ -109,7 +109,7 @@ def spectral_large(sample_rate: int) -> dict[str, Any]:
     mel = features(sample_rate)
     n_fft, hop = 2 * mel["n_fft"], 2 * mel["hop_length"]
     resolutions = [[n_fft >> i, hop >> i, n_fft >> i] for i in range(3)]
-    periods = HIGH_PERIODS if sample_rate > HIGH_RATE else PERIODS
+    periods = HIGH_PERIODS if sample_rate >= HIGH_RATE else PERIODS
     return {
         "task": {"name": "vocoder", "features": mel},
         "generator": {"name": "spectral", "dim": 512, "num_blocks": 8},
