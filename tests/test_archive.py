@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import io
 import tarfile
 import threading
+import zipfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from wavegan import UserError
-from wavegan.archive import digest, fetch, obtain
+from wavegan.archive import digest, fetch, obtain, unpack
 
 CONTENT = bytes(range(256)) * 20000  # 5 MB
 
@@ -99,8 +102,8 @@ def tar_of(path: Path, members: dict[str, bytes]) -> Path:
 def test_unpacking_is_whole_or_not_at_all(tmp_path):
     archive, out = tar_of(tmp_path / "a.tar.gz", {"x/one.txt": b"1" * 100000, "x/two.txt": b"2"}), tmp_path / "out"
     with pytest.raises(UserError, match="expected abc. Download it again"):
-        obtain(str(archive), "", out, "abc")
-    folder = obtain(str(archive), "", out, digest(archive))
+        obtain(str(archive), "https://x.org/a.tar.gz", out, "abc")
+    folder = obtain(str(archive), "https://x.org/a.tar.gz", out, digest(archive))
     assert (folder / "x/two.txt").read_bytes() == b"2"
     assert obtain(str(archive), "", out) == folder and obtain(str(folder), "", out) == folder
     cut = tmp_path / "cut.tar.gz"
@@ -122,3 +125,60 @@ def test_a_downloaded_archive_with_other_contents_is_removed(tmp_path):
     with pytest.raises(UserError, match="isn't it"):
         obtain("download", "http://127.0.0.1:9/corpus.tar", tmp_path / "raw", check=refuse)
     assert not list((tmp_path / "raw").iterdir())
+
+
+def test_another_address_is_held_to_the_published_checksum_by_its_name(url, tmp_path):
+    Handler.requests = ["not the first"]
+    published = "https://x.org/files/corpus.tar?download=1"
+    with pytest.raises(UserError, match="expected 1234: not the published file"):
+        obtain(url, published, tmp_path, "1234")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match=r"corpus.tar can't be extracted"):  # it is none: the checksum was right
+        obtain(url, published, tmp_path, hashlib.sha256(CONTENT).hexdigest())
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match=f"Cannot download ftx://x.org/a.zip.*by hand as {tmp_path}/a.zip"):
+        obtain("ftx://x.org/a.zip", published, tmp_path)
+
+
+def test_what_was_put_there_by_hand_is_checked_and_what_is_unpacked_needs_no_archive(tmp_path):
+    archive, url = tar_of(tmp_path / "corpus.tar.gz", {"one.txt": b"1"}), "http://127.0.0.1:9/corpus.tar.gz"
+    with pytest.raises(UserError, match="expected 1234. Download it again"):
+        obtain("download", url, tmp_path, "1234")
+    assert archive.exists()
+    folder = obtain("download", url, tmp_path, digest(archive))
+    archive.unlink()  # to save the disk
+    assert obtain("download", url, tmp_path, "1234") == folder and (folder / "one.txt").is_file()
+
+
+def zip_of(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:/evil.txt", "..\\evil.txt"])
+def test_zip_archives_stay_in_their_folder(tmp_path, name):
+    bad = zip_of(tmp_path / "bad.zip", {"good.txt": b"1", name: b"!"})
+    with pytest.raises(UserError, match="would be outside the destination"):
+        unpack(bad, tmp_path / "sub" / "out")
+    assert not list((tmp_path / "sub").iterdir()) and not list(tmp_path.rglob("evil.txt"))
+
+
+def test_zip_archives_are_whole_or_not_at_all(tmp_path):
+    archive = zip_of(tmp_path / "a.zip", {"x/one.txt": bytes(range(256)) * 1000, "x/two.txt": b"2"})
+    unpack(archive, tmp_path / "out")
+    assert (tmp_path / "out/x/two.txt").read_bytes() == b"2"
+    data = bytearray(archive.read_bytes())
+    (tmp_path / "half.zip").write_bytes(data[: len(data) // 2])
+    data[60] ^= 255  # inside of the first member
+    (tmp_path / "flipped.zip").write_bytes(data)
+    (tmp_path / "other.rar").write_bytes(b"Rar!\x1a\x07\x00")
+    for name in ("half.zip", "flipped.zip", "other.rar"):
+        with pytest.raises(UserError, match=f"{name} can't be extracted .* or unpack it and give the folder"):
+            unpack(tmp_path / name, tmp_path / "bad")
+    with mock.patch("shutil.disk_usage", return_value=mock.Mock(free=1000)):
+        with pytest.raises(UserError, match="it holds 0.0 GB, 0.0 GB are free.*choose another --output"):
+            obtain("download", "http://127.0.0.1:9/a.zip", tmp_path)
+    assert archive.exists()
+    assert not (tmp_path / "bad").exists() and not list(tmp_path.glob(".*"))

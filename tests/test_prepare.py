@@ -20,7 +20,7 @@ from wavegan import UserError, audio, manifest
 from wavegan.data import DataConfig, Segments
 from wavegan.dsp import LogMelConfig
 from wavegan.manifest import Utterance
-from wavegan.prepare import Source, prepare, sources_in, write_manifests
+from wavegan.prepare import Settings, Source, limited, prepare, sources_in, write_manifests
 
 ROOT = Path(__file__).parent.parent
 FEATURES = LogMelConfig(sample_rate=RATE, n_fft=512, hop_length=128, n_mels=20)
@@ -37,7 +37,7 @@ def test_a_messy_folder_becomes_clean_flac(tmp_path):
     soundfile.write(folder / "sub" / "a.ogg", stereo, 44100)
     soundfile.write(folder / "silent.wav", np.zeros(RATE), RATE)
     audio.write(folder / "b.mp3", speech_like(1.0, 24000), 24000)
-    report = prepare(sources_in(folder), tmp_path / "out", RATE, min_seconds=0.5)
+    report = prepare(sources_in(folder), tmp_path / "out", Settings(RATE))
     assert {u.id for u in report.kept} == {"sub/a.wav", "sub/a.ogg", "b"}
     assert all(soundfile.info(str(u.path)).samplerate == RATE for u in report.kept)
     reasons = {path.name: reason for path, reason in report.rejected}
@@ -52,14 +52,14 @@ def test_a_messy_folder_becomes_clean_flac(tmp_path):
 def test_nothing_usable_is_one_error(tmp_path):
     audio.write(tmp_path / "a.wav", speech_like(0.1), RATE)
     with pytest.raises(UserError, match="None of 1 recordings can be used"):
-        prepare(sources_in(tmp_path), tmp_path / "out", RATE)
+        prepare(sources_in(tmp_path), tmp_path / "out", Settings(RATE))
     with pytest.raises(UserError, match="Choose another output folder"):
-        prepare(sources_in(tmp_path), tmp_path / "out", 8000)
+        prepare(sources_in(tmp_path), tmp_path / "out", Settings(8000))
 
 
 def test_twin_ids_are_refused(tmp_path):
     with pytest.raises(UserError, match="have the same id 'x'"):
-        prepare([Source(tmp_path / "a.wav", "x"), Source(tmp_path / "b.wav", "x")], tmp_path / "out", RATE)
+        prepare([Source(tmp_path / "a.wav", "x"), Source(tmp_path / "b.wav", "x")], tmp_path / "out", Settings(RATE))
 
 
 def test_killed_preparation_goes_on_and_redoes_nothing(tmp_path):
@@ -87,8 +87,8 @@ def test_another_recording_under_the_same_name_is_converted_again(tmp_path):
     for name, seconds in (("a", 1.0), ("b", 1.5)):
         (tmp_path / name).mkdir()
         audio.write(tmp_path / name / "001.wav", speech_like(seconds), RATE)
-    lengths = [prepare(sources_in(tmp_path / n), tmp_path / "out", RATE).kept[0].num_samples for n in ("a", "b")]
-    assert lengths == [16000, 24000]
+    reports = [prepare(sources_in(tmp_path / name), tmp_path / "out", Settings(RATE)) for name in ("a", "b")]
+    assert [report.kept[0].num_samples for report in reports] == [16000, 24000]
 
 
 def test_a_full_disk_is_no_fault_of_the_recordings(tmp_path, monkeypatch):
@@ -100,7 +100,7 @@ def test_a_full_disk_is_no_fault_of_the_recordings(tmp_path, monkeypatch):
 
     monkeypatch.setattr(audio.soundfile.SoundFile, "write", full)
     with pytest.raises(UserError, match="No space left on device"):
-        prepare(sources, tmp_path / "out", RATE)
+        prepare(sources, tmp_path / "out", Settings(RATE))
 
 
 def test_odd_names_and_absurd_rates_are_left_out_with_a_reason(tmp_path):
@@ -112,11 +112,58 @@ def test_odd_names_and_absurd_rates_are_left_out_with_a_reason(tmp_path):
     audio.write(tmp_path / "w" / "odd.wav", speech_like(1.0, 22257), 22257)
     with open(os.fsencode(tmp_path / "w") + b"/caf\xe9.wav", "wb") as file:
         file.write((tmp_path / "w" / "good.wav").read_bytes())
-    report = prepare(sources_in(tmp_path / "w"), tmp_path / "out", RATE)
+    report = prepare(sources_in(tmp_path / "w"), tmp_path / "out", Settings(RATE))
     assert {u.id for u in report.kept} == {"good", "odd"}
     assert {reason.split(":")[0] for _, reason in report.rejected if "UTF-8" in reason}
     assert any("2000000000 samples a second" in reason for _, reason in report.rejected)
     assert report.kept[1].num_samples == pytest.approx(16000, abs=2)
+
+
+def test_the_summary_says_hours_speakers_and_rates(tmp_path):
+    for i, rate in enumerate((16000, 44100, 44100)):
+        audio.write(tmp_path / f"{i}.wav", speech_like(1.0, rate), rate)
+    sources = [Source(tmp_path / f"{i}.wav", f"s{i}", speaker=f"p{i // 2}") for i in range(3)]
+    sources.append(Source(tmp_path / "0.wav", "bad", fault="on a list"))
+    for _ in range(2):  # the second time from what is there already
+        text = str(prepare(sources, tmp_path / "out", Settings(RATE)))
+        assert "Kept 3 recordings of 2 speakers, 0.00 h; left out 1." in text
+        assert "recorded at 44100 Hz (2), 16000 Hz (1)" in text and "left out 1: on a list (0.wav)" in text
+
+
+def test_pieces_of_long_recordings_are_the_samples_between(tmp_path):
+    audio.write(tmp_path / "long.flac", speech_like(4.0, RATE), RATE)
+    spans = {"a": (0.5, 2.0), "b": (3.0, 4.5)}
+    sources = [Source(tmp_path / "long.flac", id, span=span) for id, span in spans.items()]
+    report = prepare(sources, tmp_path / "out", Settings(RATE))
+    assert [u.id for u in report.kept] == ["a"] and "doesn't lie in it" in report.rejected[0][1]
+    piece, _ = audio.read(report.kept[0].path)
+    whole, _ = audio.read(tmp_path / "long.flac")
+    assert (piece - whole[8000:32000]).abs().max() <= 1 / 32768
+
+
+@pytest.mark.parametrize("id", ["../x", "a/../../x", "/tmp/x"])
+def test_an_id_never_leads_out_of_the_folder(tmp_path, id):
+    audio.write(tmp_path / "a.wav", speech_like(1.0), RATE)
+    with pytest.raises(UserError, match="leads out of the folder"):
+        prepare([Source(tmp_path / "a.wav", id)], tmp_path / "sub" / "out", Settings(RATE))
+    assert not list(tmp_path.rglob("x.flac"))
+    (tmp_path / "here").mkdir()  # but the folder may be given by any way
+    report = prepare([Source(tmp_path / "a.wav", "a")], tmp_path / "here" / ".." / "out", Settings(RATE))
+    assert len(report.kept) == 1
+
+
+def test_settings_that_make_no_sense():
+    with pytest.raises(UserError, match="between -70 and 0 LUFS, speech usually at -23; got 23"):
+        Settings(RATE, loudness=23)
+    with pytest.raises(UserError, match="between 1000 and 384000 Hz, got 16"):
+        Settings(16)
+
+
+def test_a_limit_is_spread_evenly():
+    sources = [Source(Path(f"{i}.wav"), str(i)) for i in range(10)]
+    assert [s.id for s in limited(sources, 3)] == ["0", "3", "6"] and limited(sources, 99) == sources
+    with pytest.raises(UserError, match="at least 1, got 0"):
+        limited(sources, 0)
 
 
 def test_a_new_split_removes_the_old_one(tmp_path):

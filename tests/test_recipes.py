@@ -153,15 +153,16 @@ def test_sc09_recipe_on_a_miniature(tmp_path):
             audio.write(source / word / f"{speaker}_nohash_0.wav", speech_like(0.9, seed=len(word)), RATE)
     script = ROOT / "recipes/sc09/prepare.py"
     done = python(script, "--source", source, cwd=tmp_path)
-    assert done.returncode == 2 and "has no validation_list.txt" in done.stderr
+    assert done.returncode == 2 and "no folder there has zero and validation_list.txt" in done.stderr
     (source / "validation_list.txt").write_text("".join(f"{p.name}/0b09edd3_nohash_0.wav\n" for p in source.iterdir()))
     (source / "testing_list.txt").write_text("".join(f"{p.name}/0c5027de_nohash_0.wav\n" for p in source.iterdir()))
     done = python(script, "--source", source, cwd=tmp_path)
     assert done.returncode == 0 and "train 10, valid 10, test 10 -> data/sc09" in done.stdout, done.stderr
     test = manifest.read(tmp_path / "data/sc09/test.jsonl")
     assert {u.speaker for u in test} == {"0c5027de"} and {u.label for u in test} >= {"zero", "nine"}
-    (tmp_path / "bad.tar.gz").write_bytes(b"not the archive")
-    done = python(script, "--source", "bad.tar.gz", cwd=tmp_path)
+    name = "speech_commands_v0.02.tar.gz"
+    (tmp_path / name).write_bytes(b"not the archive")
+    done = python(script, "--source", name, cwd=tmp_path)
     assert done.returncode == 2 and "expected af14739ee7dc" in done.stderr
     train_stages(tmp_path, "sc09", {stage: ["trainer.max_steps=1"] for stage in ("vocoder", "frames", "digits")})
     done = python("-m", "wavegan", "digits", "90", "-o", "n.wav", "-m", "runs/sc09", cwd=tmp_path)

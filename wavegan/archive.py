@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from wavegan.errors import UserError
 from wavegan.progress import Bar
 
 BLOCK = 1 << 20
+
+
+class NoRoom(UserError):
+    """The disk is too small: no fault of the archive, which is kept."""
 
 
 def obtain(
@@ -24,33 +30,47 @@ def obtain(
     """The folder of a corpus: ``source`` itself if it is one, or what a downloaded or given archive holds.
 
     Args:
-        source: "download", an archive, or a folder.
+        source: "download", an archive, its address elsewhere, or a folder.
+        url: where it was published.
         folder: where to download and unpack.
-        sha256: of the archive; ``check`` raises UserError if the unpacked contents are not the published ones.
+        sha256: of the published archive; a given one is held to it if it has the published name. ``check`` raises
+            UserError if the unpacked contents are not the published ones.
 
     Raises:
-        UserError: no such file, no connection, or other content than published; what is wrong is not kept.
+        UserError: no such file, no connection, no room, or other content than published; what is wrong is not kept.
     """
-    if source != "download" and Path(source).is_dir():
+    if Path(source).is_dir() and source != "download":
         if check:
             check(Path(source))
         return Path(source)
-    archive = fetch(url, folder, sha256) if source == "download" else Path(source)
-    if not archive.is_file():
-        raise UserError(f"No such archive: {archive}.")
-    if sha256 is not None and source != "download" and (found := digest(archive)) != sha256:
-        raise UserError(f"{archive} has the SHA-256 {found}, expected {sha256}. Download it again.")
-    unpacked = folder / f"{archive.name}.unpacked"
+    remote = source == "download" or "://" in source
+    address = url if source == "download" else source
+    expected = sha256 if file_name(address) == file_name(url) else None
+    unpacked = folder / f"{file_name(address)}.unpacked"
+    archive = folder / file_name(address) if remote else Path(source)
+    if remote and not unpacked.is_dir():
+        fetch(address, folder, expected)
+    elif not remote:
+        if not archive.is_file():
+            raise UserError(f"No such archive: {archive}.")
+        _check_digest(archive, expected)
     try:
         unpack(archive, unpacked)
         if check:
             check(unpacked)
+    except NoRoom:
+        raise
     except UserError:
         shutil.rmtree(unpacked, ignore_errors=True)
-        if source == "download":
-            archive.unlink()
+        if remote:
+            archive.unlink(missing_ok=True)
         raise
     return unpacked
+
+
+def file_name(address: str) -> str:
+    """The last part of an address or path: "https://x.org/a.zip?download=1" -> "a.zip"."""
+    return PurePosixPath(address.replace("\\", "/").split("?", 1)[0]).name
 
 
 def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
@@ -59,13 +79,15 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
     Raises:
         UserError: no connection, no room on the disk, or not the expected content.
     """
-    target = folder / url.rsplit("/", 1)[1]
-    if not target.exists():
+    target = folder / file_name(url)
+    if target.exists():  # from before, or put there by hand
+        _check_digest(target, sha256)
+    else:
         folder.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
         try:
             _download(url, partial)
-        except (OSError, urllib.error.URLError, http.client.HTTPException) as error:
+        except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException) as error:
             raise UserError(
                 f"Cannot download {url} ({error}). What arrived is kept: run it again to go on, or fetch the file by "
                 f"hand as {target}."
@@ -99,6 +121,11 @@ def _download(url: str, partial: Path) -> None:
             raise OSError("the connection ended early")
 
 
+def _check_digest(archive: Path, expected: str | None) -> None:
+    if expected and (found := digest(archive)) != expected:
+        raise UserError(f"{archive} has the SHA-256 {found}, expected {expected}. Download it again.")
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     sha = hashlib.sha256()
@@ -109,10 +136,10 @@ def digest(path: Path) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Extract a tar archive into ``folder``, whole or not at all; paths that lead out of it are refused.
+    """Extract a tar or zip archive into ``folder``, whole or not at all; paths that lead out of it are refused.
 
     Raises:
-        UserError: damaged, or unsafe.
+        UserError: damaged, unsafe, of another format, or larger than what is free on the disk.
     """
     if folder.is_dir():
         return
@@ -120,9 +147,32 @@ def unpack(archive: Path, folder: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(partial, filter="data")
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if zipfile.is_zipfile(archive):
+            _unzip(archive, partial)
+        else:
+            with tarfile.open(archive) as tar:
+                tar.extractall(partial, filter="data")
+        partial.rename(folder)
+    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, OSError) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        reason = getattr(error, "strerror", None) or str(error)
+        reason = "it is no whole tar or zip archive" if "\n" in reason else reason
+        if full:
+            raise NoRoom(f"{archive} can't be extracted ({reason}). Make room, or choose another --output.") from None
+        advice = "Download it again, or unpack it and give the folder"
+        raise UserError(f"{archive} can't be extracted ({reason}). {advice}.") from None
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise UserError(f"{archive} can't be extracted ({error}). Download it again.") from None
-    partial.rename(folder)
+
+
+def _unzip(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as file:
+        members = file.infolist()
+        for member in members:
+            path = PurePosixPath(member.filename.replace("\\", "/"))
+            if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+                raise zipfile.BadZipFile(f"'{member.filename}' would be outside the destination")
+        size, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
+        if size > free:
+            raise OSError(errno.ENOSPC, f"it holds {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+        file.extractall(folder)

@@ -64,6 +64,15 @@ def probe(path: Path | str) -> Probe:
     return Probe(info.samplerate, info.frames)
 
 
+def rate_of(path: Path | str) -> int:
+    """The sample rate of a sound file in Hz, by its header; of G.722, which has none, the only one there is.
+
+    Raises:
+        UserError: as ``probe``.
+    """
+    return G722_RATE if Path(path).suffix.lower() == ".g722" else probe(path).sample_rate
+
+
 def read(path: Path | str, sample_rate: int | None = None, max_seconds: float | None = None) -> tuple[Tensor, int]:
     """Read a sound file as a mono waveform (T,), resampled to ``sample_rate`` if one is given.
 
@@ -81,6 +90,25 @@ def read(path: Path | str, sample_rate: int | None = None, max_seconds: float | 
     if sample_rate is not None and sample_rate != rate:
         waveform, rate = resample(waveform, rate, sample_rate, str(path)), sample_rate
     return waveform, rate
+
+
+def read_span(path: Path | str, begin: float, end: float) -> tuple[Tensor, int]:
+    """What lies from ``begin`` to ``end``, in seconds, of a sound file: a mono waveform (T,) and its sample rate.
+
+    Raises:
+        UserError: as ``read``; or a file that ends before.
+    """
+    rate, num_samples = probe(path)
+    first, last = round(begin * rate), round(end * rate)
+    if not 0 <= first < last <= num_samples + 0.01 * rate:  # other programs round durations
+        raise UserError(f"{path} lasts {num_samples / rate:.2f} s; {begin:g} to {end:g} s doesn't lie in it.")
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            file.seek(first)
+            block = file.read(last - first, dtype="float32", always_2d=True).mean(axis=1)
+    except soundfile.LibsndfileError as error:
+        raise _not_audio(Path(path), error) from None
+    return torch.cat(list(_checked(iter([block] if len(block) else []), Path(path)))), rate
 
 
 def stream(path: Path | str, sample_rate: int | None = None) -> tuple[Iterator[Tensor], int]:

@@ -386,6 +386,25 @@ def _numbers(option: str, text: str, kind: type) -> list:
         raise UserError(f"--{option} should be numbers with commas between, such as 1,4; got '{text}'.") from None
 
 
+recipes = typer.Typer(help="Recipes for corpora of one's own.", no_args_is_help=True)
+app.add_typer(recipes, name="recipe")
+
+
+@recipes.command()
+def new(
+    name: Annotated[str, typer.Argument(help="What the corpus is called: letters, digits, _ . -")],
+    wavs: Annotated[Path, typer.Option(help="The folder of its recordings.")],
+    sample_rate: Annotated[int, typer.Option(help="In Hz; 16000, 22050, 24000, 32000, 44100 and 48000 are usual.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to make the recipe's folder in.")] = Path(
+        "recipes"
+    ),
+) -> None:
+    """Write a recipe folder for a folder of recordings: preparation, recipes with settings for its rate, run.sh."""
+    from wavegan.scaffold import new_recipe
+
+    print(new_recipe(name, wavs, sample_rate, output))
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def demo(context: typer.Context) -> None:
     """Open the demo in a browser; --help says what it can be given."""

@@ -10,14 +10,16 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from wavegan import audio, manifest
+from wavegan import audio, levels, manifest
 from wavegan.errors import UserError
+from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
 
@@ -26,25 +28,60 @@ SILENCE = 10 ** (-60 / 20)  # a file whose loudest sample is below -60 dB of ful
 
 @dataclass(frozen=True)
 class Source:
-    """A recording as a recipe finds it on disk."""
+    """A recording as a recipe finds it on disk.
+
+    ``part``: "train", "valid" or "test", where the corpus says so itself. ``span``: (begin, end) in seconds, where it
+    is a piece of a longer file. ``fault``: why it is to be left out, where that is known before.
+    """
 
     path: Path
     id: str
     speaker: str | None = None
     label: str | None = None
     text: str | None = None
+    part: str | None = None
+    span: tuple[float, float] | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What becomes of every recording. ``peak``: the largest sample of each; ``trim``: silence at the ends goes;
+    ``loudness``: of each, in LUFS. Recordings from other settings are never mixed in one folder.
+    """
+
+    sample_rate: int
+    min_seconds: float = 0.5
+    peak: float | None = None
+    trim: bool = False
+    loudness: float | None = None
+
+    def __post_init__(self) -> None:
+        if not audio.MIN_RATE <= self.sample_rate <= audio.MAX_RATE:
+            raise UserError(
+                f"A sample rate lies between {audio.MIN_RATE} and {audio.MAX_RATE} Hz, got {self.sample_rate}."
+            )
+        if self.loudness is not None and not -70 < self.loudness < 0:
+            raise UserError(f"A loudness lies between -70 and 0 LUFS, speech usually at -23; got {self.loudness:g}.")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of each source: ``kept`` utterances, and ``rejected`` as (path, reason)."""
+    """What became of each source: ``kept`` utterances, and ``rejected`` as (path, reason). ``rates``: how many of the
+    kept ones were recorded at which sample rate.
+    """
 
     kept: list[Utterance]
     rejected: list[tuple[Path, str]]
+    rates: Counter[int]
 
     def __str__(self) -> str:
         hours = sum(u.seconds for u in self.kept) / 3600
-        lines = [f"Kept {len(self.kept)} recordings, {hours:.2f} h; left out {len(self.rejected)}."]
+        speakers = len({u.speaker for u in self.kept} - {None})
+        who = f" of {speakers} speaker{'s' * (speakers > 1)}" if speakers else ""
+        lines = [f"Kept {len(self.kept)} recordings{who}, {hours:.2f} h; left out {len(self.rejected)}."]
+        if self.rates:
+            lines.append("  recorded at " + ", ".join(f"{rate} Hz ({n})" for rate, n in self.rates.most_common()))
         reasons: dict[str, list[Path]] = {}
         for path, reason in self.rejected:
             reasons.setdefault(reason.replace(str(path), "it"), []).append(path)
@@ -59,7 +96,21 @@ def arguments(description: str | None, output: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(output), help=f"folder to write (default: {output})")
     parser.add_argument("--num-workers", type=int, help="files at once (default: one a core)")
+    parser.add_argument("--limit", type=int, help="only so many recordings, spread over all (default: all)")
     return parser
+
+
+def limited(sources: Sequence[Source], limit: int | None) -> list[Source]:
+    """``limit`` of the sources, evenly spread, or all of them.
+
+    Raises:
+        UserError: a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit must be at least 1, got {limit}.")
+    if limit is None or limit >= len(sources):
+        return list(sources)
+    return [sources[i * len(sources) // limit] for i in range(limit)]
 
 
 def sources_in(folder: Path) -> list[Source]:
@@ -71,17 +122,8 @@ def sources_in(folder: Path) -> list[Source]:
     return [Source(path, id) for path, id in zip(paths, ids, strict=True)]
 
 
-def prepare(
-    sources: Sequence[Source],
-    output: Path,
-    sample_rate: int,
-    min_seconds: float = 0.5,
-    peak: float | None = None,
-    num_workers: int | None = None,
-) -> Report:
+def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_workers: int | None = None) -> Report:
     """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped.
-
-    With ``peak``, the largest sample of each becomes that: for clips that were recorded at different levels.
 
     A converted file carries the modification time of its source; where the two differ it is made again.
 
@@ -92,36 +134,40 @@ def prepare(
     for source in sources:
         if first.setdefault(source.id, source) is not source:
             raise UserError(f"{first[source.id].path} and {source.path} have the same id '{source.id}'.")
-    if not audio.MIN_RATE <= sample_rate <= audio.MAX_RATE:
-        raise UserError(f"A sample rate lies between {audio.MIN_RATE} and {audio.MAX_RATE} Hz, got {sample_rate}.")
     if num_workers is not None and num_workers < 1:
         raise UserError(f"The number of workers must be at least 1, got {num_workers}.")
     output.mkdir(parents=True, exist_ok=True)
-    settings = {"sample_rate": sample_rate, "min_seconds": min_seconds} | ({} if peak is None else {"peak": peak})
     _same_settings(output / "settings.json", settings)
-    outcomes: dict[str, Utterance | str] = {}
+    outcomes = _convert_all(sources, output / "audio", settings, num_workers or os.cpu_count())
+    kept = [(o, rate) for s in sources for o, rate in [outcomes[s.id]] if isinstance(o, Utterance)]
+    rejected = [(s.path, o) for s in sources for o, _ in [outcomes[s.id]] if isinstance(o, str)]
+    report = Report([utterance for utterance, _ in kept], rejected, Counter(rate for _, rate in kept))
+    listed = "".join(f"{path}: {reason}\n" for path, reason in rejected)
+    write_atomically(output / "report.txt", printable(f"{report}\n{listed}").encode())
+    if not kept:
+        raise UserError(f"None of {len(sources)} recordings can be used:\n{report}")
+    return report
+
+
+Outcome = tuple[Utterance | str, int]  # the utterance, or why there is none; the rate that it was recorded at
+
+
+def _convert_all(sources: Sequence[Source], folder: Path, settings: Settings, num_workers: int) -> dict[str, Outcome]:
+    """What became of each source, by id; many at once."""
+    outcomes: dict[str, Outcome] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the pool is the parallelism
-    pool = ThreadPoolExecutor(num_workers or os.cpu_count())
+    pool = ThreadPoolExecutor(num_workers)
     try:
-        jobs = {pool.submit(_convert, s, output / "audio", sample_rate, min_seconds, peak): s for s in sources}
-        pending = set(jobs)
+        jobs = {pool.submit(_convert, s, folder, settings): s for s in sources}
         with Bar("Preparing", len(sources)) as bar:
-            while pending:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                outcomes |= {jobs[job].id: job.result() for job in finished}
+            for job in as_completed(jobs):
+                outcomes[jobs[job].id] = job.result()
                 bar.update(len(outcomes))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(threads)
-    kept = [o for s in sources if isinstance(o := outcomes[s.id], Utterance)]
-    rejected = [(s.path, o) for s in sources if isinstance(o := outcomes[s.id], str)]
-    report = Report(kept, rejected)
-    listed = "".join(f"{path}: {reason}\n" for path, reason in rejected)
-    (output / "report.txt").write_text(printable(f"{report}\n{listed}"), encoding="utf-8")
-    if not kept:
-        raise UserError(f"None of {len(sources)} recordings can be used:\n{report}")
-    return report
+    return outcomes
 
 
 def printable(text: str) -> str:
@@ -139,41 +185,62 @@ def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> str:
     return f"{', '.join(f'{name} {len(part)}' for name, part in parts.items())} -> {output}"
 
 
-def _convert(source: Source, folder: Path, sample_rate: int, min_seconds: float, peak: float | None) -> Utterance | str:
-    """The utterance, or why there is none. A finished file from an earlier run is taken as it is."""
-    target, waveform = folder / f"{source.id}.flac", None
+def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
+    """What becomes of one source. A finished file from an earlier run is taken as it is."""
+    target, waveform, rate = folder / f"{source.id}.flac", None, 0
+    if source.fault:
+        return source.fault, rate
+    if ".." in Path(source.id).parts or not target.is_relative_to(folder):
+        return f"its id '{source.id}' leads out of the folder", rate
     try:
         source.id.encode()
         modified = source.path.stat().st_mtime_ns
         if target.exists() and target.stat().st_mtime_ns == modified:
-            num_samples = audio.probe(target).num_samples
+            num_samples, rate = audio.probe(target).num_samples, audio.rate_of(source.path)
         else:
-            waveform, _ = audio.read(source.path, sample_rate)
+            span = source.span
+            waveform, rate = audio.read_span(source.path, *span) if span else audio.read(source.path)
+            waveform = _condition(audio.resample(waveform, rate, settings.sample_rate), settings)
+            if isinstance(waveform, str):
+                return waveform, rate
             num_samples = len(waveform)
-            if num_samples < min_seconds * sample_rate:
-                return f"shorter than {min_seconds:g} s"
-            if waveform.abs().max() < SILENCE:
-                return "silent (nothing above -60 dB)"
-            if peak is not None:
-                waveform = waveform * (peak / waveform.abs().max())
     except UnicodeEncodeError:
-        return "its name is not valid UTF-8: rename it"
+        return "its name is not valid UTF-8: rename it", rate
     except FileNotFoundError:
-        return "it is missing"
+        return "it is missing", rate
     except (UserError, OSError, RuntimeError, MemoryError) as error:
-        return str(error)
+        return str(error), rate
     if waveform is not None:  # outside the try: a full disk is no fault of the recording
         target.parent.mkdir(parents=True, exist_ok=True)
-        audio.write(target, waveform, sample_rate)
+        audio.write(target, waveform, settings.sample_rate)
         os.utime(target, ns=(modified, modified))
+    size = {"sample_rate": settings.sample_rate, "num_samples": num_samples}
     extra = {"speaker": source.speaker, "label": source.label, "text": source.text}
-    return Utterance(id=source.id, path=target, sample_rate=sample_rate, num_samples=num_samples, **extra)
+    return Utterance(id=source.id, path=target, **size, **extra), rate
 
 
-def _same_settings(path: Path, settings: dict) -> None:
+def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
+    """The waveform as it is to be kept, or why it isn't."""
+    if waveform.abs().max() >= SILENCE and settings.trim:
+        waveform = levels.trim(waveform, settings.sample_rate)
+    if len(waveform) < max(settings.min_seconds * settings.sample_rate, 1):
+        return f"shorter than {settings.min_seconds:g} s"
+    if waveform.abs().max() < SILENCE:
+        return "silent (nothing above -60 dB)"
+    if settings.loudness is not None:
+        waveform = levels.set_loudness(waveform, settings.sample_rate, settings.loudness)
+    if settings.peak is not None:
+        waveform = waveform * (settings.peak / waveform.abs().max())
+    return waveform
+
+
+def _same_settings(path: Path, settings: Settings) -> None:
     """Files from different settings must not mix in one folder."""
-    text = json.dumps(settings)
+    usual = Settings(settings.sample_rate)
+    always = ("sample_rate", "min_seconds")
+    changed = {k: v for k, v in asdict(settings).items() if k in always or v != getattr(usual, k)}
+    text = json.dumps(changed)
     if not path.exists():
-        path.write_text(text)
+        write_atomically(path, text.encode())
     elif (found := path.read_text()) != text:
         raise UserError(f"{path.parent} was prepared with {found}, now {text}. Choose another output folder.")

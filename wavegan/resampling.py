@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -45,11 +46,10 @@ def resample_stream(
     """``resample`` of a waveform (..., T) in pieces: the same bit for bit or, with smaller blocks, within rounding."""
     ratio = _ratio(from_rate, to_rate, name)
     up, down = ratio.numerator, ratio.denominator
-    bank = torchaudio.transforms.Resample(down, up, **_RESAMPLE)
-    margin = math.ceil(bank.width / down)
+    margin = math.ceil(_resampler(down, up, torch.float32, torch.device("cpu")).width / down)
     block = max(round(block_seconds * from_rate) // down, 1)
     windows = Windows(
-        lambda window, first: bank.to(window.device, window.dtype)(window),
+        lambda window, first: _resampler(down, up, window.dtype, window.device)(window),
         context=(margin, margin),
         unit=down,
         gain=up,
@@ -69,3 +69,9 @@ def _ratio(from_rate: int, to_rate: int, name: str) -> Fraction:
     raise UserError(
         f"Cannot bring {name} from {from_rate} to {to_rate} Hz: convert it to a usual rate first, such as 48000."
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _resampler(down: int, up: int, dtype: torch.dtype, device: torch.device) -> torchaudio.transforms.Resample:
+    """The filter bank takes longer to make than a short recording to filter."""
+    return torchaudio.transforms.Resample(down, up, **_RESAMPLE, dtype=dtype).to(device)

@@ -16,29 +16,41 @@ import hashlib
 import re
 from pathlib import Path
 
-from wavegan.archive import obtain
-from wavegan.errors import UserError, reported
-from wavegan.manifest import Utterance
-from wavegan.prepare import Source, arguments, prepare, write_manifests
+from wavegan.corpus import Archive, Corpus, main
+from wavegan.errors import UserError
+from wavegan.prepare import Source
 
-SAMPLE_RATE = 8000
-ARCHIVE = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 RECORDINGS_SHA256 = "f61c3c6fd35f7f93b0f520e6d1dc337b9186c8551f561ec4f613824665a11627"
 NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<index>\d+)\.wav")
+CORPUS = Corpus(
+    name="fsdd",
+    title="Free Spoken Digit Dataset v1.0.10",
+    sample_rate=8000,
+    layout=("[0-9]_*_*.wav",),
+    archives={
+        "all": Archive("https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz")
+    },
+    count=3000,
+    min_seconds=0.1,
+    peak=0.7,
+    most_valid=None,
+)
 
 
-def scan(folder: Path) -> list[Source]:
-    """All recordings below ``folder``, named DIGIT_SPEAKER_INDEX.wav."""
-    found = [(path, NAME.fullmatch(path.name)) for path in sorted(folder.rglob("*.wav"))]
-    sources = [Source(path, path.stem, speaker=m["speaker"], label=m["digit"]) for path, m in found if m]
-    if not sources:
-        raise UserError(f"{folder} holds no recordings named like 7_jackson_32.wav. Give the folder above them.")
-    return sources
+def scan(root: Path) -> list[Source]:
+    """The folder recordings: DIGIT_SPEAKER_INDEX.wav."""
+    found = [(path, NAME.fullmatch(path.name)) for path in sorted(root.glob("*.wav"))]
+    return [Source(p, p.stem, m["speaker"], m["digit"], part=place(int(m["index"]))) for p, m in found if m]
 
 
-def check(folder: Path) -> None:
+def place(index: int) -> str:
+    """Which part of the split a recording belongs to."""
+    return "test" if index < 5 else "valid" if index < 7 else "train"
+
+
+def check(sources: list[Source]) -> None:
     """Refuse recordings that are not the published ones: a hash of their names and contents, sorted by name."""
-    sources, sha = scan(folder), hashlib.sha256()
+    sha = hashlib.sha256()
     for source in sorted(sources, key=lambda s: s.id):
         sha.update(source.id.encode() + hashlib.sha256(source.path.read_bytes()).digest())
     if sha.hexdigest() != RECORDINGS_SHA256:
@@ -48,25 +60,5 @@ def check(folder: Path) -> None:
         )
 
 
-def place(utterance: Utterance) -> str:
-    """Which part of the split an utterance belongs to."""
-    index = int(utterance.id.rsplit("_", 1)[1])
-    return "test" if index < 5 else "valid" if index < 7 else "train"
-
-
-def main() -> None:
-    parser = arguments(__doc__, "data/fsdd")
-    parser.add_argument("--source", default="download", help="archive or folder (default: download)")
-    options = parser.parse_args()
-    sources = scan(obtain(options.source, ARCHIVE, options.output / "raw", check=check))
-    report = prepare(sources, options.output, SAMPLE_RATE, min_seconds=0.1, peak=0.7, num_workers=options.num_workers)
-    print(report)
-    parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
-    for utterance in report.kept:
-        parts[place(utterance)].append(utterance)
-    print(write_manifests(options.output, parts))
-
-
 if __name__ == "__main__":
-    with reported():
-        main()
+    main(CORPUS, scan, __doc__, check)

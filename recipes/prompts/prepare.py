@@ -17,7 +17,7 @@ from pathlib import Path
 from wavegan.archive import fetch, unpack
 from wavegan.errors import UserError, reported
 from wavegan.manifest import split
-from wavegan.prepare import Source, arguments, prepare, write_manifests
+from wavegan.prepare import Settings, Source, arguments, limited, prepare, write_manifests
 
 SAMPLE_RATE = 16000
 SPEAKERS = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
@@ -79,7 +79,8 @@ def main() -> None:
     folder = options.output / "raw" if obtain else Path(options.source)
     if obtain:
         obtain(folder)
-    report = prepare(scan(folder), options.output, SAMPLE_RATE, num_workers=options.num_workers)
+    sources = limited(scan(folder), options.limit)
+    report = prepare(sources, options.output, Settings(SAMPLE_RATE), options.num_workers)
     print(report)
     parts = split(report.kept, options.num_valid, options.num_test, held_out_speakers=options.hold_out)
     print(write_manifests(options.output, parts))

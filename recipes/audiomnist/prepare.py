@@ -1,0 +1,42 @@
+"""AudioMNIST (Becker 2018, arXiv 1807.03418): 30,000 spoken digits, 50 of each by each of 60 speakers, 48 kHz. MIT.
+
+Whole speakers are kept for validation and test.
+
+    python recipes/audiomnist/prepare.py                          # downloads the repository
+    python recipes/audiomnist/prepare.py --source AudioMNIST      # or an archive of it
+    python recipes/audiomnist/prepare.py --sample-rate 16000 --output data/audiomnist_16k     # for digits.yaml
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from wavegan.corpus import Archive, Corpus, main
+from wavegan.prepare import Source
+
+CORPUS = Corpus(
+    name="audiomnist",
+    title="AudioMNIST",
+    sample_rate=48000,
+    layout=("audioMNIST_meta.txt", "*/*_*_*.wav"),
+    archives={"all": Archive("https://github.com/soerenab/AudioMNIST/archive/refs/heads/master.zip")},
+    count=30000,
+    min_seconds=0.1,
+    peak=0.7,
+    split_by="speaker",
+    num_valid=6,
+    num_test=12,
+    most_valid=None,
+)
+NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>\d\d)_(?P<index>\d+)\.wav")
+
+
+def scan(root: Path) -> list[Source]:
+    """The folder data: SPEAKER/DIGIT_SPEAKER_INDEX.wav."""
+    found = [(path, NAME.fullmatch(path.name)) for path in sorted(root.glob("*/*.wav"))]
+    return [Source(path, path.stem, m["speaker"], m["digit"]) for path, m in found if m]
+
+
+if __name__ == "__main__":
+    main(CORPUS, scan, __doc__)

@@ -1,0 +1,22 @@
+"""A manifest of ours as a CutSet of Lhotse.
+
+python recipes/lhotse/export.py data/ljspeech/train.jsonl cuts.jsonl.gz
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from wavegan import lhotse, manifest
+from wavegan.errors import reported
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path, help="a manifest of ours (.jsonl)")
+    parser.add_argument("cuts", type=Path, help="the CutSet to write (.jsonl or .jsonl.gz)")
+    options = parser.parse_args()
+    with reported():
+        utterances = manifest.read(options.manifest)
+        lhotse.write(options.cuts, utterances)
+        print(f"{options.cuts}: {len(utterances)} cuts")

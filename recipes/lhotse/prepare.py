@@ -1,0 +1,44 @@
+"""Any corpus that Lhotse has prepared: a CutSet or RecordingSet, as JSON lines, becomes our manifests.
+
+    lhotse prepare ljspeech LJSpeech-1.1 manifests                # for instance
+    python recipes/lhotse/prepare.py --source manifests/ljspeech_recordings_all.jsonl.gz --sample-rate 22050
+
+Give three manifests, train, validation, test, to keep a split: --source train.jsonl.gz dev.jsonl.gz test.jsonl.gz
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from wavegan import lhotse
+from wavegan.corpus import Corpus, divide
+from wavegan.errors import UserError, reported
+from wavegan.prepare import Settings, Source, arguments, limited, prepare, write_manifests
+
+PARTS = ("train", "valid", "test")
+
+
+def scan(manifests: list[Path]) -> list[Source]:
+    """The recordings or cuts of one manifest, or of three, a part of the split each."""
+    if len(manifests) not in (1, 3):
+        raise UserError(f"Give one manifest, or three: train, validation, test; got {len(manifests)}.")
+    parts = PARTS if len(manifests) == 3 else (None,)
+    return [replace(s, part=part) for path, part in zip(manifests, parts, strict=True) for s in lhotse.read(path)]
+
+
+def main() -> None:
+    parser = arguments(__doc__, "data/lhotse")
+    parser.add_argument("--source", type=Path, nargs="+", required=True, help="one manifest, or three")
+    parser.add_argument("--sample-rate", type=int, required=True)
+    options = parser.parse_args()
+    sources = limited(scan(options.source), options.limit)
+    report = prepare(sources, options.output, Settings(options.sample_rate), options.num_workers)
+    print(report)
+    corpus = Corpus("lhotse", "Lhotse", options.sample_rate, layout=())
+    print(write_manifests(options.output, divide(corpus, report.kept, {s.id: s.part for s in sources})))
+
+
+if __name__ == "__main__":
+    with reported():
+        main()

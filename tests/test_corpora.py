@@ -1,0 +1,328 @@
+"""The recipes of published corpora, on miniatures in their real layouts: what scan() finds, prepared, trained."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+
+from tests.miniatures import MINIATURES, clip, text
+from wavegan import UserError, manifest, runs
+from wavegan.corpus import Corpus, divide, find
+from wavegan.discriminators import Discriminators
+from wavegan.prepare import Source
+from wavegan.presets import FAMILIES, recipe_text
+from wavegan.recipe import load_recipe
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+RATES = (16000, 22050, 24000, 32000, 44100, 48000)
+TINY = ["trainer.max_steps=2", "trainer.num_samples=0", "trainer.accelerator=cpu", "data.global_batch_size=1"]
+TINY_SPECTRAL = ["generator.dim=16", "generator.num_blocks=1", "trainer.adversarial_start=0.5"]
+TINY_JUDGES = ["discriminators.0.channels=[4, 8]", "discriminators.1.channels=2"]
+SMALL = {
+    "hifigan_v1": [
+        "generator.upsample_initial_channel=16",
+        "generator.resblock_kernel_sizes=[3]",
+        "generator.resblock_dilation_sizes=[[1]]",
+        "discriminators.0.channels=[4, 8]",
+        "discriminators.1.channels=[16, 16, 16, 16, 16, 16, 16]",
+    ],
+    "spectral_small": TINY_SPECTRAL + TINY_JUDGES,
+    "spectral_large": TINY_SPECTRAL + TINY_JUDGES,
+}
+
+
+def script(name: str) -> dict:
+    return runpy.run_path(str(RECIPES / name / "prepare.py"))
+
+
+def scanned(name: str, folder: Path) -> dict[str, Source]:
+    """What a recipe finds in a miniature of its corpus, by id; ids are unique."""
+    MINIATURES[name](folder)
+    recipe = script(name)
+    sources = find(recipe["CORPUS"], recipe["scan"], [folder])
+    found = {source.id: source for source in sources}
+    assert len(found) == len(sources)
+    return found
+
+
+def prepare(name: str, *options: object) -> None:
+    """A recipe's prepare.py as the command line runs it, in this process."""
+    path = RECIPES / name / "prepare.py"
+    with mock.patch.object(sys, "argv", [str(path), *map(str, options)]):
+        runpy.run_path(str(path), run_name="__main__")
+
+
+def refused(capsys: pytest.CaptureFixture, name: str, *options: object) -> str:
+    """The one sentence that a recipe's prepare.py ends with."""
+    with pytest.raises(SystemExit) as stop:
+        prepare(name, *options)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "error: " in error and "Traceback" not in error
+    return error
+
+
+def test_ljspeech(tmp_path):
+    found = scanned("ljspeech", tmp_path)
+    assert len(found) == 12  # quotation marks in the texts join no lines
+    assert found["LJ001-0001"].text == '"an opening one only' and found["LJ001-0002"].text == "in fourteen sixty-five"
+
+
+def test_libritts(tmp_path):
+    found = scanned("libritts", tmp_path)
+    assert len(found) == 12 and "103_1240_000001_000003" not in found  # a file that no table lists
+    one = found["1034_1240_000001_000002"]
+    assert (one.speaker, one.text, one.part) == ("1034", 'Mister "A"', "train") and one.path.is_file()
+    assert {s.part for s in found.values() if s.speaker in ("84", "61")} == {"valid", "test"}
+
+
+def test_libritts_r(tmp_path):
+    found = scanned("libritts_r", tmp_path)
+    assert [s.id for s in found.values() if s.fault] == ["103_1240_000001_000001"]
+
+
+def test_vctk(tmp_path):
+    found = scanned("vctk", tmp_path)
+    assert len(found) == 16
+    assert found["p225_001"].path.name == "p225_001_mic2.flac" and found["p225_001"].text == "Please call Stella 0."
+    assert found["p280_002"].path.name == "p280_002_mic1.flac" and found["p280_002"].text
+    assert found["p315_001"].text is None and found["s5_001"].speaker == "s5"
+
+
+def test_hifitts(tmp_path):
+    found = scanned("hifitts", tmp_path)
+    assert len(found) == 18 and {s.speaker for s in found.values()} == {"92", "6097"}
+    assert found["6097_other/10288/dev_0001"].part == "valid" and found["92_clean/10288/test_0000"].part == "test"
+
+
+def test_jsut(tmp_path):
+    found = scanned("jsut", tmp_path)
+    assert len(found) == 12 and found["onomatopee300/ONOMATOPEE300_0003"].text == "水をマレーシアから:買う。"
+
+
+def test_csmsc(tmp_path):
+    found = scanned("csmsc", tmp_path)
+    assert len(found) == 12 and found["000001"].text == "卡尔普陪外孙玩滑梯。"
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_kss(tmp_path, flat):
+    if flat:  # as espnet's recipe wants it: the folders beside the transcript
+        MINIATURES["kss"](tmp_path)
+        for folder in list((tmp_path / "kss").iterdir()):
+            folder.rename(tmp_path / folder.name)
+        (tmp_path / "kss").rmdir()
+        recipe = script("kss")
+        found = {s.id: s for s in find(recipe["CORPUS"], recipe["scan"], [tmp_path])}
+    else:
+        found = scanned("kss", tmp_path)
+    assert len(found) == 12 and found["2_0001"].text == "이십 분" and found["2_0001"].path.is_file()
+
+
+def test_arctic(tmp_path):
+    found = scanned("arctic", tmp_path)
+    assert len(found) == 14 and found["slt/arctic_a0001"].speaker == "slt" and found["bdl/arctic_a0001"].path.is_file()
+    assert found["slt/arctic_a0001"].text == "Author of the danger trail, etc."
+
+
+def test_m_ailabs(tmp_path):
+    found = scanned("m_ailabs", tmp_path)
+    assert len(found) == 18 and {s.speaker for s in found.values()} == {"eva_k", "karlsson", None}
+    assert found["karlsson/altehous/altehous_01_f000001"].text == "in dem ich wohne"
+
+
+def test_common_voice(tmp_path):
+    found = scanned("common_voice", tmp_path)
+    assert len(found) == 12 and "common_voice_de_12" not in found
+    one = found["common_voice_de_7"]
+    assert (one.part, one.text, len(one.speaker)) == ("valid", '"Er sagte', 12)
+
+
+def test_thorsten(tmp_path):
+    found = list(scanned("thorsten", tmp_path).values())
+    assert [s.text for s in found[:2]] == ["Um 9 Uhr.", "Um neun Uhr."]
+
+
+def test_opencpop(tmp_path):
+    found = scanned("opencpop", tmp_path)
+    assert len(found) == 12 and [s.id for s in found.values() if s.part == "test"] == ["2001000001", "2001000002"]
+
+
+def test_audiomnist(tmp_path):
+    found = scanned("audiomnist", tmp_path)
+    assert len(found) == 40 and (found["7_26_0"].label, found["7_26_0"].speaker) == ("7", "26")
+
+
+def test_speech_commands_and_its_digits(tmp_path):
+    found = scanned("speech_commands", tmp_path)
+    assert len(found) == 33 and {s.label for s in found.values()} >= {"backward", "zero"}
+    assert [found[f"nine/{s}_nohash_0"].part for s in ("0a7c2a8d", "0b09edd3", "0c5027de")] == [
+        "train",
+        "valid",
+        "test",
+    ]
+    digits = script("sc09")
+    assert len(find(digits["CORPUS"], digits["scan"], [tmp_path])) == 30
+
+
+KEPT = {"ljspeech": 11, "libritts_r": 11, "csmsc": 11, "arctic": 12, "m_ailabs": 15}  # others keep all
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_prepared_and_trained(name, tmp_path, monkeypatch, capsys):
+    """Its command line on a miniature, then two steps of each recipe made small: loss, validation, checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    MINIATURES[name](tmp_path / "source")
+    corpus = script(name)["CORPUS"]
+    prepare(name, "--source", "source")
+    out = capsys.readouterr().out
+    parts = {part: manifest.read(f"data/{name}/{part}.jsonl") for part in ("train", "valid", "test")}
+    kept = [u for part in parts.values() for u in part]
+    assert f"Kept {KEPT.get(name, len(kept))} recordings" in out and f"{corpus.sample_rate} Hz" in out
+    assert all(u.sample_rate == corpus.sample_rate for u in kept)
+    if name in KEPT:
+        assert "left out" in (tmp_path / f"data/{name}/report.txt").read_text()
+    for family in FAMILIES:
+        trained(RECIPES / name / f"{family}.yaml", tmp_path / family, [*TINY, *SMALL[family]])
+
+
+def trained(recipe: Path, run: Path, overrides: list[str]) -> None:
+    trainer = runs.start_run(recipe, overrides, run)
+    assert trainer.train() == 0 and trainer.step == 2 and (run / "generator.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("name", "last"), [("audiomnist", "digits"), ("speech_commands", "words")])
+def test_generators_of_labelled_corpora_train(name, last, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES[name](tmp_path / "source")
+    data = "data/audiomnist_16k" if name == "audiomnist" else f"data/{name}"
+    prepare(name, "--source", "source", "--sample-rate", 16000, "--output", data)
+    tiny = {
+        "vocoder": [*TINY_SPECTRAL, *TINY_JUDGES],
+        "frames": ["generator.channels=16", "discriminators.0.channels=8"],
+        last: ["generator.channels=16", "generator.vocoder.dim=16", "generator.vocoder.num_blocks=1"]
+        + ["discriminators.0.channels=8", "discriminators.1.channels=4", "discriminators.2.channels=[4, 8]"],
+    }
+    for stage, overrides in tiny.items():
+        run = tmp_path / "runs" / (name if stage == last else f"{name}-{stage}")
+        trained(RECIPES / name / f"{stage}.yaml", run, [*TINY, *overrides])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("rate", RATES)
+def test_recipes_build_at_every_rate(family, rate, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_text(family, "mine", rate))
+    recipe = load_recipe(path)
+    features = recipe.task.features
+    assert 0.007 < features.hop_length / rate < 0.012 and features.n_fft == 4 * features.hop_length
+    generator = recipe.generator.build(recipe.task)
+    with torch.no_grad():
+        waveform = generator(torch.zeros(1, features.n_mels, 3))
+    assert waveform.shape == (1, 1, 3 * features.hop_length)
+    assert Discriminators(recipe.discriminators, recipe.task).members
+
+
+def test_recipe_files_are_what_the_presets_give():
+    written = runpy.run_path(str(RECIPES / "write.py"))["texts"]()
+    differ = [str(path) for path, text in written.items() if path.read_text(encoding="utf-8") != text]
+    assert not differ, "run recipes/write.py"
+    assert {path.parent.name for path in written} == set(MINIATURES)
+
+
+def test_presets_refuse_rates_they_were_not_made_for():
+    with pytest.raises(UserError, match="from 8000 to 96000 Hz, got 4000"):
+        recipe_text("hifigan_v1", "mine", 4000)
+
+
+# Bad input
+
+
+def test_another_version_is_refused_with_the_one_expected(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    clip(tmp_path / "VCTK-Corpus" / "wav48" / "p225" / "p225_001.wav", 48000)
+    text(tmp_path / "VCTK-Corpus" / "txt" / "p225" / "p225_001.txt", "Please call Stella.")
+    error = refused(capsys, "vctk", "--source", "VCTK-Corpus")
+    assert "VCTK-Corpus is not VCTK 0.92: no folder there has wav48_silence_trimmed and txt" in error
+    MINIATURES["speech_commands"](tmp_path / "v1")
+    for path in (tmp_path / "v1" / "backward").iterdir():
+        path.unlink()
+    (tmp_path / "v1" / "backward").rmdir()
+    assert "Speech Commands v0.02" in refused(capsys, "speech_commands", "--source", "v1")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "content"),
+    [
+        ("kss", "transcript.v.1.4.txt", b"1/1_0000.wav\n"),
+        ("hifitts", "hi_fi_tts_v0/92_manifest_clean_train.json", b"{\n"),
+        ("hifitts", "hi_fi_tts_v0/92_manifest_clean_dev.json", b"{}\n"),
+        ("ljspeech", "LJSpeech-1.1/metadata.csv", "LJ001-0001|caf\u00e9".encode("latin-1")),
+    ],
+)
+def test_a_damaged_table_is_one_sentence(name, table, content, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES[name](tmp_path / "source")
+    (tmp_path / "source" / table).write_bytes(content)
+    error = refused(capsys, name, "--source", "source")
+    assert f"A table of {script(name)['CORPUS'].title} in source can't be read" in error
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_has_to_be_fetched_by_hand_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    error = refused(capsys, "kss")
+    assert "KSS 1.4 can't be downloaded from here. Get it from https://www.kaggle.com" in error
+    assert "Cannot download" not in error and not (tmp_path / "data").exists()
+
+
+def test_two_recordings_of_one_id_and_nothing_to_use(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES["ljspeech"](tmp_path / "a")
+    MINIATURES["ljspeech"](tmp_path / "b")
+    assert "have the same id 'LJ001-0001'" in refused(capsys, "ljspeech", "--source", "a", "b")
+    for path in (tmp_path / "a").rglob("*.wav"):
+        path.write_bytes(b"")
+    error = refused(capsys, "ljspeech", "--source", "a")
+    assert "None of 12 recordings can be used" in error and "empty file" in error
+    assert not list(tmp_path.rglob("*.jsonl"))
+    assert "--limit must be at least 1" in refused(capsys, "ljspeech", "--source", "b", "--limit", 0)
+
+
+def test_a_disk_too_small_is_told_before_the_download(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    usage = mock.Mock(free=10**9)
+    with mock.patch("shutil.disk_usage", return_value=usage):
+        error = refused(capsys, "ljspeech")
+    assert "LJ Speech 1.1 needs 5.5 GB to download and unpack, 1.0 GB are free" in error and "--source" in error
+    assert not (tmp_path / "data").exists()
+
+
+def test_limit_spreads_over_the_corpus_and_can_be_raised(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES["thorsten"](tmp_path / "source")
+    prepare("thorsten", "--source", "source", "--limit", 4)
+    assert "Found 12 of the 22668 recordings of Thorsten-Voice v02" in capsys.readouterr().out
+    before = {p: p.stat().st_ino for p in (tmp_path / "data").rglob("*.flac")}
+    assert len(before) == 4
+    prepare("thorsten", "--source", "source")
+    after = {p: p.stat().st_ino for p in (tmp_path / "data").rglob("*.flac")}
+    assert len(after) == 12 and before.items() <= after.items()
+
+
+def test_a_missing_part_of_the_official_split_is_drawn_from_training():
+    corpus = Corpus("x", "X", 16000, ())
+    utterances = [
+        manifest.Utterance(id=f"u{i}", path=Path(f"{i}.flac"), sample_rate=16000, num_samples=16000) for i in range(40)
+    ]
+    places = {u.id: "test" if i < 4 else None for i, u in enumerate(utterances)}
+    parts = divide(corpus, utterances, places)
+    assert [u.id for u in parts["test"]] == ["u0", "u1", "u2", "u3"]
+    assert len(parts["valid"]) == 3 and len(parts["train"]) == 33
+    only_valid = divide(corpus, utterances, dict.fromkeys(places, "valid"))
+    assert [len(only_valid[name]) for name in ("train", "valid", "test")] == [32, 4, 4]

@@ -1,0 +1,106 @@
+"""Lhotse's manifests in and out: its corpora become ours, ours can be read by what reads Lhotse's. Needs no lhotse.
+
+Read are JSON lines (gzipped or not) of recordings or of cuts of one channel, as ``lhotse prepare`` and
+``CutSet.to_file`` write them (github.com/lhotse-speech/lhotse). Shards (Shar, WebDataset) are not.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from wavegan.errors import UserError
+from wavegan.files import write_atomically
+from wavegan.manifest import Utterance
+from wavegan.prepare import Source
+
+SUFFIXES = (".jsonl", ".jsonl.gz")
+WHOLE_SECONDS = 0.01  # a cut that differs from its recording by less is all of it
+
+
+def read(path: Path) -> list[Source]:
+    """The recordings or cuts of a manifest as sources; relative paths are relative to the folder you stand in.
+
+    Text and speaker of the first supervision come along. What can't be read (another program's output, an address, a
+    recording changed on the fly) is a source with that fault.
+
+    Raises:
+        UserError: no such file, another format, or a line that is no recording or cut.
+    """
+    sources = []
+    for number, record in enumerate(_records(path), start=1):
+        try:
+            sources.append(_cut(record) if "type" in record else _recording(record))
+        except (KeyError, TypeError, IndexError) as error:
+            raise UserError(
+                f"{path}, line {number}, is no recording or cut of one channel ({error!r} is missing or not as "
+                "expected). Give a CutSet of MonoCuts or a RecordingSet."
+            ) from None
+    if not sources:
+        raise UserError(f"{path} lists nothing. Prepare the corpus with lhotse again.")
+    return sources
+
+
+def write(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Write utterances as a CutSet, each a cut of a whole recording, paths absolute; the file appears whole.
+
+    Raises:
+        UserError: a name that doesn't end in .jsonl or .jsonl.gz, or a place that can't be written.
+    """
+    if not path.name.endswith(SUFFIXES):
+        raise UserError(f"Cannot write {path}: Lhotse reads names that end in {' or '.join(SUFFIXES)}.")
+    text = "".join(json.dumps(_as_cut(u), ensure_ascii=False) + "\n" for u in utterances).encode()
+    write_atomically(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file() or not path.name.endswith(SUFFIXES):
+        raise UserError(f"{path} is no manifest of Lhotse: give a file that ends in {' or '.join(SUFFIXES)}.")
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            for line in filter(str.strip, file):
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError("a line is no mapping")
+                yield record
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path} can't be read as JSON lines ({error}). Write it again.") from None
+
+
+def _recording(record: dict[str, Any], **more: Any) -> Source:
+    (source, *others) = record["sources"]
+    fault = None
+    if others or len(source["channels"]) != 1:
+        fault = "it has several channels or files: cut one channel out of it with lhotse"
+    elif source["type"] != "file":
+        fault = f"it is no file but '{source['type']}': save it with lhotse (cuts.save_audios)"
+    elif record.get("transforms"):
+        fault = "lhotse changes it on the fly: save it with lhotse (cuts.save_audios)"
+    return Source(Path(source["source"]), **({"id": record["id"], "fault": fault} | more))
+
+
+def _cut(record: dict[str, Any]) -> Source:
+    if record["type"] != "MonoCut":
+        raise TypeError(record["type"])
+    recording, said = record["recording"], (record.get("supervisions") or [{}])[0]
+    begin, end = record["start"], record["start"] + record["duration"]
+    whole = begin < WHOLE_SECONDS and abs(end - recording["duration"]) < WHOLE_SECONDS
+    who = {"speaker": said.get("speaker"), "text": said.get("text"), "label": (said.get("custom") or {}).get("label")}
+    return _recording(recording, id=record["id"], span=None if whole else (begin, end), **who)
+
+
+def _as_cut(utterance: Utterance) -> dict[str, Any]:
+    u, seconds = utterance, utterance.seconds
+    sources = [{"type": "file", "channels": [0], "source": str(u.path.absolute())}]
+    sizes = {"sampling_rate": u.sample_rate, "num_samples": u.num_samples, "duration": seconds, "channel_ids": [0]}
+    said = {"id": u.id, "recording_id": u.id, "start": 0.0, "duration": seconds, "channel": 0}
+    said |= {key: value for key, value in (("text", u.text), ("speaker", u.speaker)) if value is not None}
+    if u.label is not None:
+        said["custom"] = {"label": u.label}
+    recording = {"id": u.id, "sources": sources, **sizes}
+    cut = {"id": u.id, "start": 0.0, "duration": seconds, "channel": 0, "supervisions": [said], "recording": recording}
+    return cut | {"type": "MonoCut"}
