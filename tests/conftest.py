@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from wavegan import audio, manifest
 from wavegan.manifest import Utterance
 
 RATE = 16000
+
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # a worker a core, with one thread each
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+    torch.set_num_threads(1)
 
 
 def free_port() -> int:
