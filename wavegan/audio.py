@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -130,6 +131,13 @@ def _append(file: soundfile.SoundFile, waveform: Tensor | np.ndarray, path: Path
         raise UserError(f"Cannot write {path}: {path.suffix} holds at most {hours:.0f} hours at this rate. Use .flac.")
     for start in range(0, len(samples), BLOCK_VALUES):
         file.write(to_int16(samples[start : start + BLOCK_VALUES]))
+
+
+def encode(waveform: Tensor | np.ndarray, sample_rate: int) -> bytes:
+    """A waveform (T,) as the bytes of a 16-bit FLAC, clipped to [-1, 1]."""
+    data = io.BytesIO()
+    soundfile.write(data, to_int16(waveform), sample_rate, format="FLAC")
+    return data.getvalue()
 
 
 def to_int16(waveform: Tensor | np.ndarray) -> np.ndarray:
