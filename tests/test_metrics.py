@@ -115,8 +115,9 @@ def test_dnsmos_prefers_speech_to_noise():
 
     noise = 0.1 * torch.randn(2 * RATE, generator=torch.Generator().manual_seed(0))
     speech = speech_like(2.0)
-    assert 1 <= metrics.dnsmos(noise, RATE) < metrics.dnsmos(speech, RATE) <= 5
-    assert metrics.dnsmos(speech, RATE) == pytest.approx(dnsmos.run(speech.numpy(), RATE)["ovrl_mos"], abs=1e-4)
+    score = metrics.dnsmos(speech, RATE)
+    assert 1 <= metrics.dnsmos(noise, RATE) < score <= 5
+    assert score == pytest.approx(dnsmos.run(speech.numpy(), RATE)["ovrl_mos"], abs=1e-4)
 
 
 def test_plcmos_is_the_same_every_time():
@@ -282,7 +283,7 @@ def independent_track(waveform: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_pitch_metrics_by_cargans_protocol():
-    real = torch.cat([speech_like(0.5), torch.zeros(4000)])
+    real = torch.cat([speech_like(0.35), torch.zeros(2000)])
     fake = noise_at(real, 5)
     tracks = [Sound(w, RATE).once(pitch_module.track) for w in (real, fake)]
     expected = [independent_track(w) for w in (real, fake)]
