@@ -12,7 +12,7 @@ import torch
 
 from wavegan import judge
 from wavegan.errors import UserError, reported
-from wavegan.evaluate_sets import Clips, generated_clips, read_corpus
+from wavegan.evaluate.sets import Clips, generated_clips, read_corpus
 from wavegan.files import write_json
 from wavegan.judge import JudgeConfig
 from wavegan.synthesizer import Synthesizer

@@ -15,9 +15,7 @@ from wavegan.manifest import Utterance
 
 RATE = 16000
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # a worker a core, with one thread each
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core, with one thread each
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
     torch.set_num_threads(1)
 

@@ -135,6 +135,8 @@ def test_evaluation_prints_the_table_and_keeps_its_judges(digits_recipe, tmp_pat
     found = json.loads((tmp_path / "out/metrics.json").read_text())
     assert found["count"] == 120 and set(found["scores"]) == {"real train", "real test", "run"}
     assert found["scores"]["real train"]["label-image_frechet"] == pytest.approx(0, abs=1e-3)
+    ours = found["scores"]["run"]
+    assert ours["label-image_frechet_low"] < ours["label-image_frechet"] < ours["label-image_frechet_high"]
     assert found["scores"]["real test"]["speaker-image_accuracy"] == found["judges"]["speaker-image"]
     assert len(list((tmp_path / "out/run").glob("*.wav"))) == 9
     stamps = {p: p.stat().st_mtime_ns for p in (folder / "judges").iterdir()}

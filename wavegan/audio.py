@@ -188,6 +188,13 @@ def _append(file: soundfile.SoundFile, waveform: Tensor | np.ndarray, path: Path
         target.check()
 
 
+def encode(waveform: Tensor | np.ndarray, sample_rate: int) -> bytes:
+    """A waveform (T,) as the bytes of a 16-bit FLAC, clipped to [-1, 1]."""
+    data = io.BytesIO()
+    soundfile.write(data, to_int16(waveform), sample_rate, format="FLAC")
+    return data.getvalue()
+
+
 def to_int16(waveform: Tensor | np.ndarray) -> np.ndarray:
     """A finite waveform as 16-bit samples, clipped to [-1, 1]: +1.0 is 32767 and never wraps to -32768."""
     samples = np.clip(np.asarray(waveform, dtype=np.float64), -1.0, 1.0)

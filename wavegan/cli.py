@@ -249,19 +249,52 @@ def train(
 
 @app.command()
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Models in the package or checkpoint folders.")],
-    manifest: Annotated[Path, typer.Option(help="Manifest of the test recordings (.jsonl).")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for metrics.json, wavs and index.html.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Vocoders: only so many, evenly spaced.")] = None,
+    systems: Annotated[
+        list[str], typer.Argument(help="Models in the package, checkpoint folders, folders of sounds, or griffin-lim.")
+    ],
+    manifest: Annotated[Path | None, typer.Option(help="Manifest of the test recordings (.jsonl).")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Instead, the folder of the recordings.")] = None,
+    metrics: Annotated[str, typer.Option(help="Such as pesq,mcd; default; all.")] = "default",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write (default: runs/evaluate/NAME).")
+    ] = None,
+    num_workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many recordings, evenly spaced.")] = None,
+    sample_rate: Annotated[
+        int | None, typer.Option(min=1000, help="Compare at this rate (default: the lowest of all).")
+    ] = None,
+    cutoff: Annotated[float, typer.Option(min=0, help="lsd_high begins here, in Hz.")] = 4000.0,
     count: Annotated[int, typer.Option(min=100, help="Generation: how many clips.")] = 2048,
     train_manifest: Annotated[
         Path | None, typer.Option("--train", help="Generation: the training clips (default: train.jsonl beside it).")
     ] = None,
 ) -> None:
-    """Vocoders copy every recording of a manifest; models of the generation task are compared with it as sets."""
+    """Compare vocoders, or sounds made elsewhere, with recordings, and with each other; or clips out of noise as sets.
+
+    Interrupted, the same command goes on where it stopped.
+    """
+    import os
+
     from wavegan.evaluate import evaluate as run_evaluation
 
-    print(run_evaluation(models, manifest, output, limit, count, train_manifest))
+    if (manifest is None) == (reference is None):
+        raise UserError("Give the recordings, either as --manifest FILE.jsonl or as --reference FOLDER.")
+    if reference is not None and not reference.is_dir():
+        raise UserError(f"{reference} is not a folder. Give a manifest as --manifest.")
+    print(
+        run_evaluation(
+            systems,
+            manifest or reference,
+            output,
+            metrics.replace(",", " ").split(),
+            limit,
+            num_workers or os.cpu_count() or 1,
+            sample_rate,
+            cutoff,
+            count,
+            train_manifest,
+        )
+    )
 
 
 @app.command()

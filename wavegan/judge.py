@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
@@ -22,18 +21,18 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavegan import audio, config
+from wavegan import config
 from wavegan.augment import AugmentConfig, augment
 from wavegan.config import Config
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
 from wavegan.files import write_atomically, write_json
+from wavegan.metrics.unreferenced import LISTENER_RATE, pcm
 from wavegan.progress import Bar
 from wavegan.speaking import DIGITS
 
 Kind = Literal["frames", "image"]
 AUGMENT = AugmentConfig(probability=0.7, shift_seconds=0.1, gain_db=6, speed=0.08, mask=0.15)
-LISTENER_RATE = 16000  # of pocketsphinx's English model
 
 
 class JudgeConfig(Config):
@@ -175,11 +174,8 @@ class Listener:
         """The place of the heard label in ``labels``, or None; silence is None, not the shortest word."""
         if float(waveform.abs().max()) < 1e-3:
             return None
-        waveform = 0.5 * waveform / waveform.abs().max()
-        waveform = audio.resample(F.pad(waveform, (sample_rate // 5, sample_rate // 5)), sample_rate, LISTENER_RATE)
         self.decoder.start_utt()
-        pcm = (np.asarray(waveform.clamp(-1, 1)) * 32767).astype(np.int16)
-        self.decoder.process_raw(pcm.tobytes(), full_utt=True)
+        self.decoder.process_raw(pcm(waveform, sample_rate), full_utt=True)
         self.decoder.end_utt()
         heard = self.decoder.hyp()
         return self.words.index(heard.hypstr) if heard and heard.hypstr in self.words else None

@@ -101,7 +101,7 @@ class Vocoder(nn.Module):
             x = clips.mels[i][None, :, :whole].to(device) if clips.mels else x
             fake = self.compose(generator(x), x)[0, 0].float().cpu()
             measured = metrics.copy_quality(real, fake, rate)
-            measured["multi_resolution_stft"] = metrics.multi_resolution_stft(real, fake)
+            measured["multi_resolution_stft"] = metrics.multi_resolution_stft(real, fake, rate)
             for metric, score in measured.items():
                 scores.setdefault(metric, []).append(score)
                 if len(set(clips.speakers)) > 1:

@@ -160,7 +160,9 @@ def _judge(path: Path, wanted: JudgeConfig, column: str, corpus: Corpus) -> Judg
 
 
 def score(rows: dict[str, Clips], corpus: Corpus, judges: dict[str, Judge]) -> dict[str, dict[str, float]]:
-    """Set metrics of each row: accuracies by every judge; the others by the second, "image", judge of the label."""
+    """Set metrics of each row: accuracies by every judge, Frechet distances with 95 % intervals by those of the label;
+    the others by the second, "image", judge of the label.
+    """
     scores: dict[str, dict[str, float]] = {name: {} for name in rows}
     for name, one in judges.items():
         column, kind = name.split("-")
@@ -172,6 +174,8 @@ def score(rows: dict[str, Clips], corpus: Corpus, judges: dict[str, Judge]) -> d
                 scores[row][f"{name}_accuracy"] = float((p.argmax(1) == labels).float().mean())
             if column == "label":
                 scores[row][f"{name}_frechet"] = metrics.frechet_distance(reference, features)
+                low, high = metrics.frechet_interval(reference, features)
+                scores[row] |= {f"{name}_frechet_low": low, f"{name}_frechet_high": high}
             if (column, kind) == ("label", "image"):
                 scores[row] |= _label_scores(p, features, reference, corpus.train.columns["label"], labels)
     train_mels = _log_mels(corpus.train.waveforms, corpus.features)

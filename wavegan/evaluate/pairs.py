@@ -1,0 +1,239 @@
+"""Copies beside their recordings: made, scored and kept file by file, in parallel, and not again where they are there.
+
+``scores.jsonl`` holds a line for each file that was worked on: the parts that it adds to each metric (see ``Metric``),
+under a key of recording, copy and rate. A changed model, recording or definition has another key, or another name.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from wavegan import archive, audio, metrics
+from wavegan.errors import UserError
+from wavegan.evaluate.systems import Folder, Original, System
+from wavegan.manifest import Utterance
+from wavegan.metrics import Metric, Options, Sound, Undefined
+from wavegan.progress import Bar
+
+Outcome = list[float] | str  # a file's parts, or why the metric is undefined for it
+
+
+class Task(NamedTuple):
+    """What is to be done of one system for one utterance. ``copy``: the key of one that must be made first."""
+
+    system: System
+    key: str
+    metrics: list[str]
+    copy: str | None
+
+
+class Job(NamedTuple):
+    utterance: Utterance
+    tasks: list[Task]
+
+
+class Store:
+    """What is known of each (system, utterance): the scores and lengths under a key; the copy's key and digest."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.scores: dict[tuple[str, str, str], dict[str, Outcome]] = {}
+        self.lengths: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.copies: dict[tuple[str, str], tuple[str, str]] = {}
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        for line in lines:
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError):  # cut short by a kill: it is done again
+                continue
+        self.broken = bool(lines) and not lines[-1].endswith("\n")
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Take a record and write it at once."""
+        self._take(record)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if self.broken else "") + json.dumps(record) + "\n")
+        self.broken = False
+
+    def _take(self, record: dict[str, Any]) -> None:
+        place = (record["system"], record["id"], record["key"])
+        self.scores.setdefault(place, {}).update(record["scores"])
+        self.lengths[place] = tuple(record["lengths"])
+        if record["copy"]:
+            self.copies[place[:2]] = tuple(record["copy"])
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Does jobs; a copy of it works in each process. ``sample_rate``: of the comparison."""
+
+    options: Options
+    sample_rate: int
+    output: Path
+
+    def __call__(self, job: Job) -> list[dict[str, Any]]:
+        """A record for each task; one with a "problem" and no scores where a file can't be read or copied."""
+        utterance, records = job.utterance, []
+        try:
+            waveform, rate = audio.read(utterance.path)
+        except UserError as error:
+            return [_record(task, utterance) | {"problem": str(error)} for task in job.tasks]
+        text = transcript(utterance)
+        real = Sound(audio.resample(waveform, rate, self.sample_rate), self.sample_rate, text)
+        for task in job.tasks:
+            record = _record(task, utterance)
+            try:
+                if task.copy:
+                    path = sound_path(task.system, utterance, self.output)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    audio.write(path, *task.system.copy(waveform, rate))
+                    record["copy"] = [task.copy, archive.digest(path)]
+                fake = real if isinstance(task.system, Original) else self._read(task.system, utterance, text)
+            except UserError as error:
+                records.append(record | {"problem": str(error)})
+                continue
+            record["lengths"] = [len(real.waveform), len(fake.waveform)]
+            pair = metrics.aligned(real, fake)
+            for metric in _metrics(tuple(task.metrics), self.options):
+                record["scores"][metric.identity] = _outcome(metric, *pair)
+            records.append(record)
+        return records
+
+    def _read(self, system: System, utterance: Utterance, text: str | None) -> Sound:
+        """The copy as it is on the disk, 16-bit: what one hears is what is scored."""
+        path = sound_path(system, utterance, self.output)
+        return Sound(audio.read(path, self.sample_rate)[0], self.sample_rate, text)
+
+
+def _record(task: Task, utterance: Utterance) -> dict[str, Any]:
+    names = {"system": task.system.name, "id": utterance.id, "key": task.key}
+    return names | {"copy": None, "lengths": [0, 0], "scores": {}}
+
+
+@functools.lru_cache(maxsize=64)
+def _metrics(names: tuple[str, ...], options: Options) -> list[Metric]:
+    """With their networks loaded once a process."""
+    return metrics.build(names, options)
+
+
+def _outcome(metric: Metric, real: Sound, fake: Sound) -> Outcome:
+    try:
+        return list(metric.update(real, fake))
+    except Undefined as reason:
+        return str(reason)
+
+
+def transcript(utterance: Utterance) -> str | None:
+    """What is said: the text, or else the label."""
+    return utterance.text or utterance.label
+
+
+def sound_path(system: System, utterance: Utterance, output: Path) -> Path:
+    """Where a system's copy is; those made here are nested as the ids are, so that no two share a file."""
+    if isinstance(system, Original):
+        return utterance.path
+    if isinstance(system, Folder):
+        return system.find(utterance)
+    return output / system.name / Path(*(p for p in Path(f"{utterance.id}.wav").parts if p not in ("/", "..")))
+
+
+def score_all(
+    systems: Sequence[System],
+    utterances: Sequence[Utterance],
+    wanted: Sequence[Metric],
+    scorer: Scorer,
+    num_workers: int,
+) -> tuple[Store, dict[tuple[str, str], str], list[dict[str, Any]]]:
+    """Do what isn't done yet.
+
+    Returns:
+        All that is known; the key of each (system, id); and the records of what couldn't be read or copied.
+    """
+    store = Store(scorer.output / "scores.jsonl")
+    keys: dict[tuple[str, str], str] = {}
+    jobs = [Job(u, _tasks(u, systems, wanted, store, keys, scorer)) for u in utterances]
+    open_jobs = [job for job in jobs if job.tasks]
+    problems = []
+    with Bar("Evaluating", len(jobs), start=len(jobs) - len(open_jobs)) as bar:
+        for done, records in enumerate(_work(scorer, open_jobs, num_workers), start=1 + len(jobs) - len(open_jobs)):
+            for record in records:
+                if "problem" in record:
+                    problems.append(record)
+                else:
+                    store.add(record)
+            bar.update(done)
+    return store, keys, problems
+
+
+def _tasks(
+    utterance: Utterance,
+    systems: Sequence[System],
+    wanted: Sequence[Metric],
+    store: Store,
+    keys: dict[tuple[str, str], str],
+    scorer: Scorer,
+) -> list[Task]:
+    """What is missing of an utterance; notes the key of each system for it."""
+    recording = archive.digest(utterance.path) if utterance.path.is_file() else "missing"
+    tasks = []
+    for system in systems:
+        own = system.key(utterance)
+        if own is None:  # no file in a folder of copies
+            continue
+        place = (system.name, utterance.id)
+        copy = _hash(own, recording)
+        keys[place] = _hash(own, recording, str(scorer.sample_rate), transcript(utterance) or "")
+        known = store.scores.get((*place, keys[place]), {})
+        names = [m.name for m in wanted if m.identity not in known]
+        if isinstance(system, Original):
+            names = [name for name in names if not metrics.METRICS[name].needs_reference]
+        path = sound_path(system, utterance, scorer.output)
+        make = system.makes_files and not (path.is_file() and store.copies.get(place) == (copy, archive.digest(path)))
+        if names or make:
+            tasks.append(Task(system, keys[place], names, copy if make else None))
+    return tasks
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _work(scorer: Scorer, jobs: Sequence[Job], num_workers: int) -> Iterator[list[dict[str, Any]]]:
+    """The records of each job, in any order."""
+    count = min(num_workers, len(jobs))
+    if count <= 1:
+        yield from map(scorer, jobs)
+        return
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker)
+    try:
+        for future in as_completed([pool.submit(scorer, job) for job in jobs]):
+            yield future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "A process died while scoring, out of memory perhaps. What is done is kept: try again with --num-workers 1."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops them, after the file that they are at
+    torch.set_num_threads(1)  # the pool is the parallelism
+
+
+def heard_words(utterances: Iterable[Utterance]) -> tuple[tuple[str, ...], bool]:
+    """Every word of the transcripts, and whether each of them is one word."""
+    said = [metrics.words(transcript(u) or "") for u in utterances]
+    return tuple(sorted({word for one in said for word in one})), max(map(len, said), default=0) <= 1

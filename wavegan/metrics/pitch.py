@@ -1,0 +1,121 @@
+"""Pitch and voicing by CARGAN's protocol (Morrison 2022, arXiv 2110.10139, section 4 and its code), as BigVGAN and
+others report it: CREPE (Kim 2018, arXiv 1802.06182), the full network, as the package torchcrepe has it.
+
+At 16 kHz, hop 185 samples, 50 to 550 Hz, Viterbi decoding; frames below -60 dB of A-weighted loudness count as
+aperiodic; tracks are stretched to the number of frames that a hop of 256 samples has at 22.05 kHz; voiced is what
+torchcrepe's hysteresis leaves. Figures are over all frames of all files, not means of files.
+
+Two differences: sounds are resampled by our filter, and the dither that torchcrepe adds to its 20-cent bins is the same
+for every file, so that equal files have equal tracks.
+
+Shapes: T samples, F frames.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
+
+from wavegan.metrics.base import Metric, Sound, Undefined, at_least, ratio, seeded
+
+RATE, HOP, WINDOW = 16000, 185, 1024
+CARGAN_RATE, CARGAN_HOP = 22050, 256
+LOWEST, HIGHEST = 50.0, 550.0
+
+
+class Track(NamedTuple):
+    """Each (F,): fundamental frequency in Hz, periodicity from 0 to 1, and whether a frame is voiced."""
+
+    hertz: Tensor
+    periodicity: Tensor
+    voiced: Tensor
+
+
+class PitchMetric(Metric):
+    """What the three have in common."""
+
+    package = "torchcrepe"
+
+    def parts(self, real: Sound, fake: Sound) -> tuple[float, ...]:
+        for sound in (real, fake):
+            at_least(sound.at(RATE), WINDOW, RATE)
+        return self.count(real.once(track), fake.once(track))
+
+    def count(self, real: Track, fake: Track) -> tuple[float, ...]:
+        raise NotImplementedError
+
+
+class PitchError(PitchMetric):
+    """Root mean square error of log F0, in cents, over the frames that are voiced in both; CARGAN's protocol."""
+
+    name, better, unit = "f0_rmse", "lower", "cent"
+
+    def count(self, real: Track, fake: Track) -> tuple[float, ...]:
+        both = real.voiced & fake.voiced
+        if not both.any():
+            raise Undefined("no frame is voiced in both")
+        cents = 1200 * (real.hertz[both].double().log2() - fake.hertz[both].double().log2())
+        return float(cents.square().sum()), float(both.sum())
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        return np.sqrt(super().value(sums))
+
+
+class VoicingF1(PitchMetric):
+    """F1 of the decision voiced or unvoiced, the reference's taken as true, 0 to 1; CARGAN's protocol."""
+
+    name, better, num_parts = "vuv_f1", "higher", 3
+
+    def count(self, real: Track, fake: Track) -> tuple[float, ...]:
+        if not (real.voiced | fake.voiced).any():
+            raise Undefined("no frame is voiced")
+        pairs = (real.voiced & fake.voiced, ~real.voiced & fake.voiced, real.voiced & ~fake.voiced)
+        return tuple(float(frames.sum()) for frames in pairs)
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        right, wrong, missed = np.moveaxis(np.asarray(sums), -1, 0)
+        return ratio(2 * right, 2 * right + wrong + missed)
+
+
+class PeriodicityError(PitchMetric):
+    """Root mean square error of CREPE's periodicity, over all frames; CARGAN's protocol."""
+
+    name, better = "periodicity", "lower"
+
+    def count(self, real: Track, fake: Track) -> tuple[float, ...]:
+        error = real.periodicity.double() - fake.periodicity.double()
+        return float(error.square().sum()), float(len(error))
+
+    def value(self, sums: np.ndarray) -> np.ndarray:
+        return np.sqrt(super().value(sums))
+
+
+def track(sound: Sound) -> Track:
+    """Pitch, periodicity and voicing of a sound of at least WINDOW samples at RATE."""
+    import torchcrepe
+
+    waveform = sound.at(RATE)
+    padding = (WINDOW - HOP) // 2
+    padded = F.pad(waveform[None, None], (padding, padding), mode="reflect")[0]
+    settings = {"fmin": LOWEST, "fmax": HIGHEST, "model": "full", "return_periodicity": True, "pad": False}
+    with seeded():
+        hertz, periodicity = torchcrepe.predict(padded, RATE, HOP, batch_size=1024, **settings)
+    periodicity = torchcrepe.threshold.Silence()(periodicity, padded, RATE, HOP, pad=False)
+    size = len(waveform) * CARGAN_RATE // RATE // CARGAN_HOP
+    stretch = functools.partial(F.interpolate, size=size, mode="linear", align_corners=False)
+    hertz, periodicity = stretch(hertz.log2()[None])[0].exp2(), stretch(periodicity[None])[0]
+    return Track(hertz[0], periodicity[0], voiced(hertz, periodicity)[0])
+
+
+def voiced(hertz: Tensor, periodicity: Tensor) -> Tensor:
+    """What torchcrepe's hysteresis leaves of a track, each (1, F)."""
+    import torchcrepe
+
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing, where nothing is voiced
+        return ~torchcrepe.threshold.Hysteresis()(hertz, periodicity).isnan()
