@@ -429,6 +429,8 @@ def test_mutated_checkpoints_load_or_are_refused(tmp_path):
         ("resblock_kernel_sizes", [-3, 5], "resblock_kernel_sizes.0: .*greater than or equal to 1"),
         ("resblock_dilation_sizes", [[0, 3, 5], [1, 2, 3]], "resblock_dilation_sizes.0.0: .*greater than or equal"),
         ("upsample_rates", [], "upsample_rates: .*at least 1 item"),
+        ("upsample_rates", ["a"] * 16, "16 faults"),
+        ("resblock_dilation_sizes", [[0] * 8] * 4, "32 faults.* and 12 more$"),
     ],
 )
 def test_our_own_settings_from_strangers(tmp_path, state, place, value, expected):

@@ -1,4 +1,4 @@
-"""Typed configuration: YAML in, one frozen object out, all faults of a file reported at once."""
+"""Typed configuration: YAML in, one frozen object out, the faults of a file reported at once."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Config(BaseModel):
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+
+MOST_FAULTS = 20  # shown of a file; a list of the wrong kind has one in every place
 
 
 class Loader(yaml.SafeLoader):
@@ -111,14 +113,15 @@ def parse(config: type[ConfigT], data: Any, source: str) -> ConfigT:
     """Validate ``data`` into ``config``; ``source`` names it in messages.
 
     Raises:
-        UserError: one line a fault, each with its dotted path and, for a misspelt key, the nearest right one.
+        UserError: one line a fault, of the first ``MOST_FAULTS``, each with its dotted path and, for a misspelt key, the nearest right one.
     """
     try:
         return config.model_validate(data)
     except ValidationError as error:
         faults = [_describe(config, fault) for fault in error.errors()]
     heading = f"{source} has a fault:" if len(faults) == 1 else f"{source} has {len(faults)} faults:"
-    raise UserError("\n  ".join([heading, *faults])) from None
+    rest = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
+    raise UserError("\n  ".join([heading, *faults[:MOST_FAULTS], *rest])) from None
 
 
 def _describe(config: type[Config], fault: Any) -> str:
