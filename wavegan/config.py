@@ -113,7 +113,8 @@ def parse(config: type[ConfigT], data: Any, source: str) -> ConfigT:
     """Validate ``data`` into ``config``; ``source`` names it in messages.
 
     Raises:
-        UserError: one line a fault, of the first ``MOST_FAULTS``, each with its dotted path and, for a misspelt key, the nearest right one.
+        UserError: one line a fault, of the first ``MOST_FAULTS``, each with its dotted path and, for a misspelt key,
+            the nearest right one.
     """
     try:
         return config.model_validate(data)
