@@ -369,12 +369,15 @@ def test_eight_clients_at_once(server, client, speaker, sentence):
         thread.start()
     while any(thread.is_alive() for thread in threads):
         time.sleep(1)
-        memory.append(server.memory())
+        memory.append((min(answers), server.memory()))
     for thread in threads:
         thread.join()
-    assert not faults and min(answers) >= 2
-    warm = memory[len(memory) // 3]
-    assert memory[-1] < warm + 60, f"{warm:.0f} MB grew to {memory[-1]:.0f} MB in {sum(answers)} answers"
+    assert not faults and min(answers) >= 6
+    # Warm is when every client has had every answer. The allocator's pools fill by another hundred MB until some thirty
+    # rounds; from then on it stays (1,152 MB in round 28, 1,151 MB in round 48, two busy cores).
+    warm = next(used for least, used in memory if least >= 6)
+    grown = memory[-1][1] - warm
+    assert grown < 150, f"{warm:.0f} MB grew by {grown:.0f} MB in {sum(answers)} answers"
 
 
 def test_nothing_outside_was_looked_up(server, client):
