@@ -331,11 +331,11 @@ def test_many_channels_at_a_high_rate_are_mixed(client, tmp_path):
 
 
 def test_eight_clients_at_once(server, client, speaker, sentence):
-    """Half a minute: no error, every client gets its own answer, memory stays flat."""
+    """A minute: no error, every client gets its own answer, memory stays flat."""
     numbers = [str(1234 + 1111 * i) for i in range(8)]
     expected = [speaker.digits(number, seed=i) for i, number in enumerate(numbers)]
     copied = Synthesizer.from_pretrained("vocoder-16k").vocode(sentence)
-    faults, answers, memory, end = [], [0] * 8, [], time.monotonic() + 30
+    faults, answers, memory, end = [], [0] * 8, [], time.monotonic() + 60
 
     def ask(own: Client, i: int) -> bool:
         """One of all endpoints in turn; whether the answer is this visitor's."""
@@ -369,15 +369,12 @@ def test_eight_clients_at_once(server, client, speaker, sentence):
         thread.start()
     while any(thread.is_alive() for thread in threads):
         time.sleep(1)
-        memory.append((min(answers), server.memory()))
+        memory.append(server.memory())
     for thread in threads:
         thread.join()
-    assert not faults and min(answers) >= 6
-    # Warm is when every client has had every answer. The allocator's pools fill by another hundred MB until some thirty
-    # rounds; from then on it stays (1,152 MB in round 28, 1,151 MB in round 48, two busy cores).
-    warm = next(used for least, used in memory if least >= 6)
-    grown = memory[-1][1] - warm
-    assert grown < 150, f"{warm:.0f} MB grew by {grown:.0f} MB in {sum(answers)} answers"
+    assert not faults and min(answers) >= 2
+    warm = memory[len(memory) * 2 // 3]  # the allocator's pools fill for some thirty rounds, on a slow machine for long
+    assert memory[-1] < warm + 60, f"{warm:.0f} MB grew to {memory[-1]:.0f} MB in {sum(answers)} answers"
 
 
 def test_nothing_outside_was_looked_up(server, client):
