@@ -30,6 +30,7 @@ MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 MAX_OGG_RATE = 192000  # above it, libsndfile's encoder crashes
 MOST_BYTES = 2**32 - 2**16  # of a .wav, .aiff or .au, whose headers count in 32 bits
 BLOCK_VALUES = 1 << 20  # decoded at once, all channels together
+SILENCE = 10 ** (-60 / 20)  # a file whose loudest sample is below -60 dB of full scale is silent
 LOUDEST = 16.0  # recordings in floating point go beyond full scale, but not by 24 dB: those are integers in disguise
 G722_RATE, G722_BYTES_PER_SECOND = 16000, 8000
 

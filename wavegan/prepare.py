@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
 
-SILENCE = 10 ** (-60 / 20)  # a file whose loudest sample is below -60 dB of full scale is silent
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def arguments(description: str | None, output: str) -> argparse.ArgumentParser:
     return parser
 
 
-def limited(sources: Sequence[Source], limit: int | None) -> list[Source]:
-    """``limit`` of the sources, evenly spread, or all of them.
+def limited(sources: Sequence[Item], limit: int | None) -> list[Item]:
+    """``limit`` of the sources or utterances, evenly spread, or all of them.
 
     Raises:
         UserError: a limit below 1.
@@ -221,11 +222,11 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
 
 def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
     """The waveform as it is to be kept, or why it isn't."""
-    if waveform.abs().max() >= SILENCE and settings.trim:
+    if waveform.abs().max() >= audio.SILENCE and settings.trim:
         waveform = levels.trim(waveform, settings.sample_rate)
     if len(waveform) < max(settings.min_seconds * settings.sample_rate, 1):
         return f"shorter than {settings.min_seconds:g} s"
-    if waveform.abs().max() < SILENCE:
+    if waveform.abs().max() < audio.SILENCE:
         return "silent (nothing above -60 dB)"
     if settings.loudness is not None:
         waveform = levels.set_loudness(waveform, settings.sample_rate, settings.loudness)

@@ -77,9 +77,7 @@ def evaluate(
     wanted = metrics.named(metric_names)
     metrics.build(wanted)  # says at once what isn't installed
     recordings, notes = _recordings(reference)
-    utterances = recordings
-    if limit is not None and limit < len(recordings):
-        utterances = [recordings[i * len(recordings) // limit] for i in range(limit)]
+    utterances = prepare.limited(recordings, limit)
     chosen = _systems(systems, utterances)
     for system in chosen:
         if isinstance(system, Folder):

@@ -120,12 +120,12 @@ class FastConv:
         half = weight.shape[-1] // 2  # taps are numbered from -half to half; 2 t is even, 2 t + 1 odd
         even, odd = weight[..., half % 2 :: 2], weight[..., (half + 1) % 2 :: 2]
         first = {"even": -(half // 2), "odd": -((half + 1) // 2)}
-        low, high = first["odd"], max(half // 2, (half - 1) // 2)
+        low, high = first["odd"], half // 2
         taps = {"even": even, "odd": odd}
         padded = [F.pad(t, (first[n] - low, high + 1 - t.shape[-1] - first[n])) for n, t in taps.items()]
         self.filters = {name: (_channels_last(taps[name]), first[name]) for name in taps}
         self.filters["sum"] = (_channels_last(padded[0] + padded[1]), low)
-        self.margin = max(high, -low) * self.dilation + self.ahead + 1
+        self.margin = -low * self.dilation + self.ahead + 1
 
     def __call__(self, x0: Tensor, x1: Tensor, margin: int) -> tuple[Tensor, Tensor]:
         """Inputs (B, C, 1, N / 2 + 2 margin) have zeros for margins, outputs (B, C, 1, N / 2) none."""

@@ -16,7 +16,6 @@ from wavegan import audio
 from wavegan.errors import UserError
 
 Made = TypeVar("Made")
-SILENCE = 10 ** (-60 / 20)  # a file whose loudest sample is below -60 dB of full scale is silent
 
 
 class Undefined(Exception):
@@ -45,7 +44,7 @@ class Sound:
 
     @property
     def silent(self) -> bool:
-        return len(self.waveform) == 0 or float(self.waveform.abs().max()) < SILENCE
+        return len(self.waveform) == 0 or float(self.waveform.abs().max()) < audio.SILENCE
 
     def once(self, make: Callable[[Sound], Made]) -> Made:
         """What a function makes of it, kept for the next metric that asks."""
