@@ -331,11 +331,11 @@ def test_many_channels_at_a_high_rate_are_mixed(client, tmp_path):
 
 
 def test_eight_clients_at_once(server, client, speaker, sentence):
-    """A minute: no error, every client gets its own answer, memory stays flat."""
+    """Forty seconds: no error, every client gets its own answer, memory stays flat."""
     numbers = [str(1234 + 1111 * i) for i in range(8)]
     expected = [speaker.digits(number, seed=i) for i, number in enumerate(numbers)]
     copied = Synthesizer.from_pretrained("vocoder-16k").vocode(sentence)
-    faults, answers, memory, end = [], [0] * 8, [], time.monotonic() + 60
+    faults, answers, memory, end = [], [0] * 8, [], time.monotonic() + 40
 
     def ask(own: Client, i: int) -> bool:
         """One of all endpoints in turn; whether the answer is this visitor's."""
@@ -373,7 +373,7 @@ def test_eight_clients_at_once(server, client, speaker, sentence):
     for thread in threads:
         thread.join()
     assert not faults and min(answers) >= 2
-    warm = memory[len(memory) * 2 // 3]  # the allocator's pools fill for some thirty rounds, on a slow machine for long
+    warm = memory[len(memory) // 2]  # the allocator's pools fill for some time before
     assert memory[-1] < warm + 60, f"{warm:.0f} MB grew to {memory[-1]:.0f} MB in {sum(answers)} answers"
 
 
