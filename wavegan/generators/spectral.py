@@ -25,8 +25,9 @@ class SpectralConfig(Config):
     """Spectral generator.
 
     ``head``: "prior" adds a residual to the log-amplitude that the mel's pseudo-inverse gives (Lv 2024, FreeV,
-    arXiv 2406.08196) and takes the phase from a normalised (real, imag) pair; "polar" is Vocos, whose published
-    size is ``VOCOS``. ``causal``: no look-ahead but the overlap of the inverse STFT.
+    arXiv 2406.08196) and takes the phase from a normalised (real, imag) pair; "free" is the same without the
+    pseudo-inverse; "polar" is Vocos, whose published size is ``VOCOS``. ``causal``: no look-ahead but the overlap of
+    the inverse STFT.
     """
 
     name: Literal["spectral"] = "spectral"
@@ -34,7 +35,7 @@ class SpectralConfig(Config):
     num_blocks: int = Field(6, ge=1, le=1024)
     expansion: int = Field(3, ge=1)
     kernel_size: int = Field(7, ge=1, le=1024)
-    head: Literal["prior", "polar"] = "prior"
+    head: Literal["prior", "free", "polar"] = "prior"
     causal: bool = False
 
     def check(self, task: TaskConfig) -> str | None:
@@ -76,7 +77,7 @@ class SpectralGenerator(nn.Module):
             for _ in range(c.num_blocks)
         )
         self.final_norm = nn.LayerNorm(c.dim, eps=1e-6)
-        self.head = {"prior": PriorHead, "polar": PolarHead}[c.head](c.dim, features)
+        self.head = {"prior": PriorHead, "free": FreeHead, "polar": PolarHead}[c.head](c.dim, features)
         self.istft = InverseSTFT(features.n_fft, features.hop_length, features.win_length, features.padding)
         self.apply(_initialise)
 
@@ -108,25 +109,37 @@ class SpectralGenerator(nn.Module):
         return field.context_frames
 
 
-class PriorHead(nn.Module):
-    """Amplitude = pseudo-inverse of the mel x exp(residual); phase = (real, imag) / |(real, imag)|, no atan2."""
+class FreeHead(nn.Module):
+    """Amplitude = exp(output); phase = (real, imag) / |(real, imag)|, no atan2."""
 
     def __init__(self, dim: int, features: LogMelConfig):
         super().__init__()
-        self.num_bins = features.n_fft // 2 + 1
-        self.out = nn.Linear(dim, 3 * self.num_bins)
+        self.out = nn.Linear(dim, 3 * (features.n_fft // 2 + 1))
+
+    def forward(self, hidden: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        log_amplitude, real, imag = self.out(hidden).transpose(1, 2).chunk(3, dim=1)
+        # The clamp only keeps an untrained net from overflowing; as a residual, speech needs about +-8.
+        amplitude = self.prior(mel) * log_amplitude.clamp(max=12.0).exp()
+        scale = amplitude * torch.rsqrt(real.square() + imag.square() + 1e-12)
+        return scale * real, scale * imag
+
+    def prior(self, mel: Tensor) -> Tensor | float:
+        """What the amplitude is taken to be before the network speaks."""
+        return 1.0
+
+
+class PriorHead(FreeHead):
+    """Amplitude = pseudo-inverse of the mel x exp(output)."""
+
+    def __init__(self, dim: int, features: LogMelConfig):
+        super().__init__(dim, features)
         self.log_mel = LogMel(features)
         inverse = torch.linalg.pinv(self.log_mel.filterbank.double()).float()  # (M, K)
         self.register_buffer("inverse_filterbank", inverse, persistent=False)
 
-    def forward(self, hidden: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        residual, real, imag = self.out(hidden).transpose(1, 2).chunk(3, dim=1)
+    def prior(self, mel: Tensor) -> Tensor:
         bands = self.log_mel.to_magnitude(mel).transpose(1, 2)
-        prior = (bands @ self.inverse_filterbank).abs().clamp(min=1e-5).transpose(1, 2)
-        # The clamp on the residual only keeps an untrained net from overflowing; speech needs about +-8.
-        amplitude = prior * residual.clamp(max=12.0).exp()
-        scale = amplitude * torch.rsqrt(real.square() + imag.square() + 1e-12)
-        return scale * real, scale * imag
+        return (bands @ self.inverse_filterbank).abs().clamp(min=1e-5).transpose(1, 2)
 
 
 class PolarHead(nn.Module):

@@ -1,0 +1,163 @@
+"""What is learned in the same time: variants of a recipe, each trained for as many steps as fit into the minutes.
+
+python recipes/compare.py recipes/prompts/comparison.yaml -o runs/comparison [--at-once 2] [data.train=... ...]
+
+A study (YAML) names minutes, a recipe and variants, each a list of overrides of it. The variants' steps are timed in
+turns on this machine, which should do nothing else meanwhile; their learning-rate schedules then end when the minutes
+do. Trained with --at-once 2, two share the machine, one thread each: their steps take longer, but there are as many of
+them, so the result is the same. Interrupted, the same command goes on. Writes a table of the last validation, and PESQ
+over minutes as a picture; the minutes are steps at the measured speed, without validations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from wavegan import checkpoint, config, load_recipe, runs
+from wavegan.config import Config
+from wavegan.errors import UserError, reported
+from wavegan.files import write_atomically, write_json
+from wavegan.trainer import Trainer
+
+ROUNDS, WARM_UP_ROUNDS = 5, 1
+VALIDATIONS = 8
+COLUMNS = {"pesq": "PESQ", "estoi": "ESTOI", "mel_l1": "mel L1", "multi_resolution_stft": "multi-resolution STFT"}
+
+
+class Study(Config):
+    """``minutes`` of training on this machine for each variant of ``recipe``, a file beside the study's."""
+
+    minutes: float = Field(gt=0)
+    recipe: str
+    variants: dict[str, list[str]] = Field(min_length=1)
+
+
+def measure(commands: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+    """For each variant: parameters, and the seconds of a step of each phase, medians of rounds in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = {}
+        for name, (recipe, *overrides) in commands.items():
+            trainers[name] = Trainer(load_recipe(recipe, overrides), Path(folder) / name)
+            trainers[name].watch.running = False
+        seconds: dict[str, dict[str, list[float]]] = {name: {} for name in trainers}
+        for i in range(WARM_UP_ROUNDS + ROUNDS):
+            for name, trainer in trainers.items():
+                for phase, first, _ in runs.phases(trainer):
+                    found = runs.time_step(trainer, first + i * (trainer.config.critic_steps + 1))
+                    seconds[name].setdefault(phase, []).append(found)
+        speeds = {}
+        for name, trainer in trainers.items():
+            trainer.tracker.close()
+            medians = {phase: statistics.median(found[WARM_UP_ROUNDS:]) for phase, found in seconds[name].items()}
+            speeds[name] = {"parameters": sum(p.numel() for p in trainer.ema.parameters()), "seconds": medians}
+            speeds[name]["adversarial_start"] = trainer.config.adversarial_start
+        return speeds
+
+
+def steps_in(minutes: float, speed: dict[str, Any]) -> int:
+    """How many steps fit."""
+    return max(int(minutes / minutes_at(1.0, speed)), VALIDATIONS)
+
+
+def minutes_at(share: float, speed: dict[str, Any], steps: float = 1.0) -> float:
+    """Minutes of the first ``share`` of ``steps`` steps."""
+    alone, both = (speed["seconds"].get(phase, 0.0) for phase in ("reconstruction only", "both players"))
+    start = speed["adversarial_start"]
+    return steps * (min(share, start) * alone + max(share - start, 0) * both) / 60
+
+
+def train(command: list[str], run: Path, steps: int, threads: int) -> None:
+    """Train or go on; what it says goes to RUN.log."""
+    call = [sys.executable, "-m", "wavegan", "train"]
+    if checkpoint.has_trainer(run):
+        call += ["--resume", str(run)]
+    else:
+        call += [*command, "--run", str(run), f"trainer.max_steps={steps}"]
+        call += [f"trainer.valid_interval={-(-steps // VALIDATIONS)}"]
+    with run.with_suffix(".log").open("a") as log:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        status = subprocess.run(call, stdout=log, stderr=log, env=environment).returncode
+    if status:
+        raise UserError(f"Training {run} ended with status {status}: see {log.name}. The same command goes on.")
+    print(f"Trained {run}.", file=sys.stderr)
+
+
+def curve(run: Path, metric: str) -> list[tuple[int, float]]:
+    """(step, value) of each validation."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [(row["step"], row[key]) for row in rows if (key := f"valid/{metric}") in row]
+
+
+def table(output: Path, speeds: dict[str, dict[str, Any]], minutes: float) -> str:
+    """In Markdown, the last validation of each variant."""
+    lines = [f"{minutes:g} minutes each, last validation:", ""]
+    lines += ["| | parameters | steps | " + " | ".join(COLUMNS.values()) + " |", "|---" * (3 + len(COLUMNS)) + "|"]
+    for name, speed in speeds.items():
+        scores = [f"{curve(output / name, metric)[-1][1]:.3f}" for metric in COLUMNS]
+        steps = curve(output / name, "pesq")[-1][0]
+        lines.append(f"| {name} | {speed['parameters']:,} | {steps:,} | " + " | ".join(scores) + " |")
+    return "\n".join(lines)
+
+
+def draw(output: Path, speeds: dict[str, dict[str, Any]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot(xlabel="minutes of training", ylabel="PESQ, validation")
+    for name, speed in speeds.items():
+        points = curve(output / name, "pesq")
+        last = points[-1][0]
+        minutes = [minutes_at(step / last, speed, last) for step, _ in points]
+        axes.plot(minutes, [score for _, score in points], marker=".", label=name)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(output / "pesq.png", dpi=90)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="study (.yaml)")
+    parser.add_argument("overrides", nargs="*", help="of every variant")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs, table and picture")
+    parser.add_argument("--at-once", type=int, default=1, help="trainings that share the cores (default: 1)")
+    options = parser.parse_intermixed_args()
+    study = config.parse(Study, config.read_yaml(options.study), str(options.study))
+    recipe = str(options.study.parent / study.recipe)
+    commands = {name: [recipe, *changes, *options.overrides] for name, changes in study.variants.items()}
+    options.output.mkdir(parents=True, exist_ok=True)
+    measured = options.output / "speeds.json"
+    if not measured.exists():
+        write_json(measured, measure(commands))
+    speeds = json.loads(measured.read_text())
+    if speeds.keys() != commands.keys():
+        raise UserError(f"{measured} is of other variants. Choose another --output, or delete it to measure again.")
+    threads = max(1, (os.cpu_count() or 1) // options.at_once)
+    with ThreadPoolExecutor(options.at_once) as pool:
+        calls = [
+            pool.submit(train, command, options.output / name, steps_in(study.minutes, speeds[name]), threads)
+            for name, command in commands.items()
+        ]
+        for call in calls:
+            call.result()
+    shown = table(options.output, speeds, study.minutes)
+    write_atomically(options.output / "table.md", f"{shown}\n".encode())
+    draw(options.output, speeds)
+    print(shown)
+
+
+if __name__ == "__main__":
+    with reported():
+        torch.set_flush_denormal(True)
+        main()
