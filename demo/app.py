@@ -24,6 +24,7 @@ if "GRADIO_TEMP_DIR" not in os.environ:
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="wavegan-demo-")
     atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
+import cache  # noqa: E402
 import digits  # noqa: E402
 import explained  # noqa: E402
 import gradio as gr  # noqa: E402
@@ -35,7 +36,6 @@ from starlette.middleware import Middleware  # noqa: E402
 
 from wavegan.errors import UserError, reported  # noqa: E402
 
-CLEAN_EVERY_SECONDS, KEEP_SECONDS = 60, 1800  # sounds and uploads
 CSS = "td { white-space: normal } td:last-child { white-space: nowrap }"  # a number stays in one piece on a phone
 
 
@@ -56,15 +56,14 @@ TABS = [
 
 
 def build(stage: Stage) -> gr.Blocks:
-    with gr.Blocks(
-        title="wavegan", analytics_enabled=False, delete_cache=(CLEAN_EVERY_SECONDS, KEEP_SECONDS)
-    ) as blocks:
+    with gr.Blocks(title="wavegan", analytics_enabled=False) as blocks:
         gr.Markdown("# wavegan\nGANs that generate speech waveforms.")
         with gr.Tabs():
             for tab in TABS:
                 if tab.task is None or stage.names(tab.task):
                     with gr.Tab(tab.title):
                         tab.build(stage)
+    cache.keep_clean(blocks)
     return blocks.queue(max_size=64, default_concurrency_limit=4)
 
 

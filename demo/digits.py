@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 
+import cache
 import gradio as gr
 import numpy as np
 import pictures
 import torch
-from stage import SHORT, Sound, Stage, sound
+from stage import SHORT, Stage, picture, sound
 
 from wavegan import Synthesizer, UserError
 from wavegan.speaking import DIGITS
@@ -125,7 +126,7 @@ def between(a: torch.Tensor, b: torch.Tensor, position: float) -> torch.Tensor:
     return (torch.sin((1 - position) * angle) * a + torch.sin(position * angle) * b) / torch.sin(angle)
 
 
-def _say(model: Synthesizer, number: str, speaker: str, seed: int, truncation: float) -> tuple[Sound, object]:
+def _say(model: Synthesizer, number: str, speaker: str, seed: int, truncation: float) -> tuple[str, str]:
     """A number by a model of digits; by any model, its labels one after the other."""
     words, text = _known(model, "label"), number.strip()
     spells = set(words) >= set("0123456789") or set(words) >= set(DIGITS)
@@ -177,14 +178,13 @@ def _seed(value: int, label: str, **options) -> gr.Number:  # noqa: ANN003
     return gr.Number(value, label=label, precision=0, minimum=0, maximum=MOST_SEED, **options)
 
 
-def _shown(model: Synthesizer, waveform: np.ndarray, **options) -> tuple[Sound, object]:  # noqa: ANN003
-    return sound(waveform, model.sample_rate), pictures.clip_picture(
-        waveform, model.mel(waveform).numpy(), model.sample_rate, **options
-    )
+def _shown(model: Synthesizer, waveform: np.ndarray, **options) -> tuple[str, str]:  # noqa: ANN003
+    drawn = pictures.clip_picture(waveform, model.mel(waveform).numpy(), model.sample_rate, **options)
+    return sound(waveform, model.sample_rate), picture(drawn)
 
 
 def _audio(label: str, **options) -> gr.Audio:  # noqa: ANN003
-    return gr.Audio(label=label, interactive=False, format="wav", buttons=["download"], **options)
+    return cache.player(label, interactive=False, format="wav", buttons=["download"], **options)
 
 
 def _image(text: str) -> gr.Image:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cache
 import gradio as gr
 import numpy as np
 import torch
 from gate import Budget, visitor_of
+from PIL import Image
 
 from wavegan import Synthesizer, UserError, audio, list_pretrained
 from wavegan.speaking import refuse_first_stage
 
-Sound = tuple[int, np.ndarray]
 # A model takes every core: few at once, and a minute of sound doesn't keep a digit waiting.
 SHORT = {"concurrency_id": "short", "concurrency_limit": 2}
 LONG = {"concurrency_id": "long", "concurrency_limit": 1}
@@ -118,12 +119,21 @@ def load(checkpoints: Sequence[Path]) -> dict[str, Synthesizer]:
     return models
 
 
-def sound(waveform: np.ndarray | torch.Tensor, sample_rate: int) -> Sound:
-    """(T,) -> (sample rate, int16): Gradio scales floats to full volume and turns NaN into silence.
+def sound(waveform: np.ndarray | torch.Tensor, sample_rate: int) -> str:
+    """(T,) -> the path of a file: Gradio scales floats to full volume and turns NaN into silence.
 
     Raises:
         UserError: samples that aren't finite.
     """
     if not np.isfinite(np.asarray(waveform)).all():
         raise UserError("The model gave samples that are not finite. Its weights are damaged; take another model.")
-    return sample_rate, audio.to_int16(waveform)
+    path = cache.fresh("audio.wav")
+    audio.write(path, waveform, sample_rate)
+    return str(path)
+
+
+def picture(image: Image.Image) -> str:
+    """The path of a file with this image."""
+    path = cache.fresh("image.png")
+    image.save(path)
+    return str(path)

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cache
 import gradio as gr
 import numpy as np
 import pictures
 from PIL import Image
-from stage import Sound, Stage, named_plainly, sound
+from stage import Stage, named_plainly, picture, sound
 
 from wavegan import UserError, audio
 
@@ -62,7 +63,7 @@ def build(stage: Stage) -> None:
         again = gr.Button("Look again", scale=1, elem_id="look-again")
     standing = gr.Markdown(elem_id="standing")
     text = "Curves of the run, one small plot a metric"
-    picture = gr.Image(label=text, alt_text=text, **pictures.SHOWN)
+    drawn = gr.Image(label=text, alt_text=text, **pictures.SHOWN)
     gr.Markdown("## What it sounded like")
     with gr.Row():
         step = gr.Slider(0, MOST_STEPS, 0, step=1, label="Step", elem_id="step")
@@ -70,18 +71,18 @@ def build(stage: Stage) -> None:
     shown = gr.Markdown(elem_id="sample-step")
     with gr.Row():
         with gr.Column(min_width=300):
-            heard = gr.Audio(label="Sample", interactive=False, format="wav", elem_id="sample-sound", buttons=[])
+            heard = cache.player("Sample", interactive=False, format="wav", elem_id="sample-sound", buttons=[])
         with gr.Column(min_width=300):
             text = "Spectrogram of the sample"
             seen = gr.Image(label=text, alt_text=text, show_label=False, format="png", buttons=["fullscreen"])
-    everything = [picture, standing, step, name, heard, seen, shown, state]
+    everything = [drawn, standing, step, name, heard, seen, shown, state]
     quiet, private = {"show_progress": "hidden", **QUEUE}, {"api_visibility": "private", **QUEUE}
     gr.on(None, stage.endpoint(show), [run], [run, *everything], api_name="run", **quiet)  # on load and change
     again.click(stage.endpoint(show), [run], [run, *everything], **private)
     event = {"api_name": "sample", "trigger_mode": "always_last", **quiet}
     gr.on([step.input, name.input], stage.endpoint(sample), [run, step, name], [heard, seen, shown], **event)
     button = gr.Button("Curves", visible=False)  # the endpoint without the rest of `run`
-    button.click(stage.endpoint(curves), [run], [picture, standing], api_name="curves", **QUEUE)
+    button.click(stage.endpoint(curves), [run], [drawn, standing], api_name="curves", **QUEUE)
     inputs = [run, state, step, name]
     gr.Timer(EVERY_SECONDS).tick(stage.endpoint(watch), inputs, everything, show_progress="hidden", **private)
 
@@ -130,7 +131,7 @@ def sample_names(folder: Path, step: int) -> list[str]:
     return sorted(path.stem for path in place.glob("*.wav")) or sorted(path.stem for path in place.glob("*.png"))
 
 
-def read_sample(folder: Path, step: float, name: str | None) -> tuple[Sound | None, Image.Image | None, str]:
+def read_sample(folder: Path, step: float, name: str | None) -> tuple[str | None, str | None, str]:
     """Sound, picture and the step in words of the nearest step that has samples; of its first sample without a name.
 
     Raises:
@@ -151,7 +152,7 @@ def read_sample(folder: Path, step: float, name: str | None) -> tuple[Sound | No
         except UserError as error:
             raise UserError(named_plainly(str(error), path)) from None
     drawn = [p for p in (path.with_suffix(".png"), path.with_name("grid.png")) if p.is_file()]
-    seen = Image.open(drawn[0]).convert("RGB") if drawn else None
+    seen = picture(Image.open(drawn[0]).convert("RGB")) if drawn else None
     return heard, seen, f"Step **{nearest:,}** of {steps[-1]:,}"
 
 
@@ -168,9 +169,10 @@ def _everything(folder: Path | None, step: float | None = None, name: str | None
     return [*_curves(folder), *controls, *read_sample(folder, step, name), state]
 
 
-def _curves(folder: Path) -> tuple[Image.Image, str]:
+def _curves(folder: Path) -> tuple[str, str]:
     status = (folder / "metrics.jsonl").stat()
-    return _drawn_curves(folder, status.st_mtime_ns, status.st_size)
+    drawn, standing = _drawn_curves(folder, status.st_mtime_ns, status.st_size)
+    return picture(drawn), standing
 
 
 @functools.lru_cache(maxsize=16)

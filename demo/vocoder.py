@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import cache
 import gradio as gr
 import numpy as np
 import pictures
 import torch
-from stage import LONG, SHORT, Stage, sound
+from stage import LONG, SHORT, Stage, picture, sound
 
 from wavegan import Synthesizer, audio, metrics
 from wavegan.dsp import shift_bands, stretch_frames
@@ -46,7 +47,7 @@ def build(stage: Stage) -> None:
         clips = {"recording": real.numpy(), "copy": fake}
         seen = pictures.spectrograms(clips, synthesizer.sample_rate, difference=alike)
         both = (sound(clip, synthesizer.sample_rate) for clip in clips.values())
-        return *both, seen, table(scores, len(fake) / synthesizer.sample_rate / elapsed)
+        return *both, picture(seen), table(scores, len(fake) / synthesizer.sample_rate / elapsed)
 
     def example(name: str, request: gr.Request):  # noqa: ANN202
         """One of the examples that come with the demo, as it was recorded."""
@@ -58,8 +59,8 @@ def build(stage: Stage) -> None:
     )
     with gr.Row():
         with gr.Column(min_width=300):
-            recording = gr.Audio(
-                label="Recording", type="filepath", sources=["upload", "microphone"], elem_id="recording", buttons=[]
+            recording = cache.player(
+                "Recording", type="filepath", sources=["upload", "microphone"], elem_id="recording", buttons=[]
             )
             limits = stage.limits
             gr.Markdown(f"wav, flac, ogg or mp3; at most {limits.seconds:g} s and {limits.megabytes:g} MB.")
@@ -69,9 +70,9 @@ def build(stage: Stage) -> None:
             speed = gr.Slider(0.5, 2, 1, step=0.05, label="Speed", info="times as fast; the pitch stays")
             button = gr.Button("Copy", variant="primary", elem_id="copy")
         with gr.Column(min_width=300):
-            original = gr.Audio(label="Recording, at the model's sample rate", interactive=False, buttons=[])
-            made = gr.Audio(
-                label="Copy", interactive=False, format="wav", buttons=["download"], elem_id="copy-sound", autoplay=True
+            original = cache.player("Recording, at the model's sample rate", interactive=False, buttons=[])
+            made = cache.player(
+                "Copy", interactive=False, format="wav", buttons=["download"], elem_id="copy-sound", autoplay=True
             )
             measures = gr.Markdown(elem_id="measures")
     text = "Spectrograms of recording and copy, and their difference"
