@@ -172,6 +172,27 @@ class InverseSTFT(nn.Module):
         return total.flatten(1)[:, self.trim : self.trim + frames.shape[1] * self.hop_length]
 
 
+class STFT(nn.Module):
+    """What ``InverseSTFT`` inverts, in real arithmetic too: (B, 1, T) -> (real, imag), each (B, K, F), F = T / hop_length.
+
+    Beyond its ends the waveform is taken for silent. Else it equals ``stft``.
+    """
+
+    def __init__(self, n_fft: int, hop_length: int, win_length: int | None = None, padding: Padding = "center"):
+        super().__init__()
+        self.n_fft, self.hop_length = n_fft, hop_length
+        self.trim = padding_length(n_fft, hop_length, padding)
+        angle = 2 * math.pi * torch.outer(torch.arange(n_fft), torch.arange(n_fft // 2 + 1.0)).double() / n_fft
+        window = hann_window(win_length or n_fft, n_fft).double().unsqueeze(1)
+        self.register_buffer("basis", (window * torch.cat([angle.cos(), -angle.sin()], dim=1)).float(), persistent=False)
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        padded = F.pad(waveform.squeeze(1), (self.trim, self.n_fft - self.hop_length - self.trim))
+        frames = padded.unfold(1, self.n_fft, self.hop_length) @ self.basis  # (B, F, 2 K)
+        real, imag = frames.transpose(1, 2).chunk(2, dim=1)
+        return real, imag
+
+
 def hann_window(win_length: int, n_fft: int | None = None, periodic: bool = True) -> Tensor:
     """Hann window, zero-padded on both sides to ``n_fft``, as torch.stft does."""
     window = torch.hann_window(win_length, periodic=periodic)

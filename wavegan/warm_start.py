@@ -25,10 +25,10 @@ def begin(recipe: Recipe, generator: nn.Module, discriminators: Discriminators) 
     if c.finetune:
         source, contents = checkpoint.load_generator(c.finetune)
         _refuse_other(recipe, c.finetune, contents)
-        if contents.generator != recipe.generator:
-            ours, theirs = (
-                config.model_dump(exclude_defaults=True) for config in (recipe.generator, contents.generator)
-            )
+        free = getattr(recipe.generator, "weightless", frozenset())  # what the same weights can be tried with
+        both = (recipe.generator, contents.generator)
+        if len({config.model_dump_json(exclude=free) for config in both}) > 1:
+            ours, theirs = (config.model_dump(exclude_defaults=True) for config in both)
             raise UserError(f"{c.finetune} has another generator than the recipe: {theirs}, not {ours}.")
         load_folded(generator, source.state_dict(), c.finetune / checkpoint.GENERATOR)
     for name, folder in c.initial_weights.items():

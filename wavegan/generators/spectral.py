@@ -6,19 +6,22 @@ Shapes: B batch, M mel bands, F frames, C = dim, K = n_fft / 2 + 1, T = F * hop_
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from wavegan.config import Config
-from wavegan.dsp import InverseSTFT, LogMel, LogMelConfig
+from wavegan.dsp import STFT, InverseSTFT, LogMel, LogMelConfig
 from wavegan.generators.receptive_field import ReceptiveField
 from wavegan.layers import ConvNeXtBlock, same_conv
 
 if TYPE_CHECKING:
     from wavegan.tasks import TaskConfig
+
+
+MOMENTUM = 0.99
 
 
 class SpectralConfig(Config):
@@ -27,8 +30,11 @@ class SpectralConfig(Config):
     ``head``: "prior" adds a residual to the log-amplitude that the mel's pseudo-inverse gives (Lv 2024, FreeV,
     arXiv 2406.08196) and takes the phase from a normalised (real, imag) pair; "free" is the same without the
     pseudo-inverse; "polar" is Vocos, whose published size is ``VOCOS``. ``causal``: no look-ahead but the overlap of
-    the inverse STFT.
+    the inverse STFT. ``refinements``: so many iterations of Griffin and Lim's algorithm with momentum after the head,
+    trained through; each looks one window further to both sides.
     """
+
+    weightless: ClassVar[frozenset[str]] = frozenset({"refinements"})
 
     name: Literal["spectral"] = "spectral"
     dim: int = Field(192, ge=1)
@@ -37,6 +43,7 @@ class SpectralConfig(Config):
     kernel_size: int = Field(7, ge=1, le=1024)
     head: Literal["prior", "free", "polar"] = "prior"
     causal: bool = False
+    refinements: int = Field(0, ge=0, le=64)
 
     def check(self, task: TaskConfig) -> str | None:
         """Why this generator can't do the task, or None."""
@@ -48,6 +55,8 @@ class SpectralConfig(Config):
         """Why this generator can't read these features, or None."""
         if self.kernel_size % 2 == 0 and not self.causal:
             return f"generator.kernel_size must be odd, got {self.kernel_size}"
+        if self.causal and self.refinements:
+            return "generator.refinements look ahead, generator.causal doesn't: leave one out"
         istft = InverseSTFT(features.n_fft, features.hop_length, features.win_length, features.padding)
         if not istft.smallest_envelope() > 0.05:
             return f"hop_length {features.hop_length} is too long for a window of {features.window_length}: use a third"
@@ -79,6 +88,7 @@ class SpectralGenerator(nn.Module):
         self.final_norm = nn.LayerNorm(c.dim, eps=1e-6)
         self.head = {"prior": PriorHead, "free": FreeHead, "polar": PolarHead}[c.head](c.dim, features)
         self.istft = InverseSTFT(features.n_fft, features.hop_length, features.win_length, features.padding)
+        self.stft = STFT(features.n_fft, features.hop_length, features.win_length, features.padding)
         self.apply(_initialise)
 
     def forward(self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0) -> Tensor:
@@ -98,12 +108,32 @@ class SpectralGenerator(nn.Module):
             hidden = block(hidden)
         hidden = self.final_norm(hidden.transpose(1, 2))
         with torch.autocast(x.device.type, enabled=False):
-            return self.head(hidden.float(), x.float())
+            return self.refine(*self.head(hidden.float(), x.float()))
+
+    def refine(self, real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor]:
+        """The same amplitudes with phases that overlapping frames agree on better.
+
+        Each iteration keeps what a waveform can have of the spectrum (Griffin 1984), and goes on in the direction of
+        the last step (Perraudin 2013, "A fast Griffin-Lim algorithm", equation 8). Where frames cancel each other the
+        amplitude is lower, so that no gradient explodes.
+        """
+        power, last = real.square() + imag.square(), None
+        for _ in range(self.config.refinements):
+            seen = self.stft(self.istft(real, imag))
+            moved = seen if last is None else [now + MOMENTUM * (now - then) for now, then in zip(seen, last, strict=True)]
+            last = seen
+            real, imag = moved
+            scale = (power / (real.square() + imag.square() + 1e-4 * power + 1e-12)).sqrt()
+            real, imag = scale * real, scale * imag
+        return real, imag
 
     @property
     def context_frames(self) -> tuple[int, int]:
         """Frames before and after a frame that its samples depend on: the inverse STFT's overlap, the convolutions."""
         field = ReceptiveField(*self.istft.frames_of(0, self.istft.hop_length - 1))
+        window = self.istft.frames_of(-self.istft.trim, self.istft.n_fft - 1 - self.istft.trim)  # those it overlaps
+        for _ in range(self.config.refinements):
+            field = field.wider(-window[0], window[1])
         for conv in (*(block.dwconv for block in self.blocks), self.embed):
             field = field.through(conv)
         return field.context_frames
