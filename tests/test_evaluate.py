@@ -5,8 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import pickle
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +20,11 @@ import soundfile
 import torch
 
 from tests.conftest import RATE, speech_like
+from tests.test_cli import run as cli_run
 from wavegan import Synthesizer, UserError, audio, checkpoint, manifest, metrics
-from wavegan.evaluate import evaluate, pairs
+from wavegan.evaluate import _recordings, evaluate, pairs
 from wavegan.evaluate.summary import Results
-from wavegan.evaluate.systems import GriffinLim, Model, is_folder_of_sounds, load
+from wavegan.evaluate.systems import Folder, GriffinLim, Model, is_folder_of_sounds, load
 from wavegan.hub import PRETRAINED
 from wavegan.metrics import Sound
 
@@ -255,6 +261,8 @@ def test_recordings_themselves_have_metrics_without_a_reference(folders):
         (["twins"], {}, "are both copies of 'a/clip-0'"),
         (["noisy"], {"metric_names": ["mel_l2"]}, "Did you mean 'mel_l1'"),
         (["noisy"], {"limit": 1, "metric_names": ["lsd_high"], "cutoff": 9000.0}, "there is nothing above 9000 Hz"),
+        (["flat"], {}, "flat/clip-0.wav has the name of a/clip-0 and of b/clip-0"),
+        (["noisy"], {"train": Path("train.jsonl")}, "--train is for models of the generation task"),
     ],
 )
 def test_refusals(folders, systems, options, expected):
@@ -263,12 +271,62 @@ def test_refusals(folders, systems, options, expected):
     audio.write(folders / "strange/other.wav", speech_like(0.2), RATE)
     shutil.copytree(folders / "noisy", folders / "twins")
     audio.write(folders / "twins/a/clip-0.flac", speech_like(0.2), RATE)
+    (folders / "flat").mkdir()
+    shutil.copy(folders / "noisy/a/clip-0.wav", folders / "flat")
+    if "flat" in systems:
+        shutil.copy(folders / "real/a/clip-0.wav", folders / "real/b/clip-0.wav")
     try:
         shown, _ = run(folders, *systems, **options)
     except UserError as error:
         shown = str(error)
         assert not (folders / "out/metrics.json").exists()
     assert expected in shown
+
+
+def test_copies_are_never_written_among_the_recordings(folders):
+    sources = ["griffin-lim", str(folders / "noisy")]
+    with pytest.raises(UserError, match="real/out lies in .*real, where copies would be taken for recordings"):
+        evaluate(sources, folders / "real", folders / "real/out", QUICK)
+    (folders / "real").rename(folders / "griffin-lim")
+    before = {path: path.read_bytes() for path in (folders / "griffin-lim").rglob("*.wav")}
+    with pytest.raises(UserError, match="Recordings lie in .*griffin-lim, where copies would be written over them"):
+        evaluate(sources, folders / "griffin-lim", folders, QUICK)
+    assert before == {path: path.read_bytes() for path in (folders / "griffin-lim").rglob("*") if path.is_file()}
+
+
+def test_options_of_the_other_task_are_refused(folders):
+    for option in ({"limit": 3}, {"sample_rate": 16000}):
+        with pytest.raises(UserError, match="--limit and --sample-rate are for vocoders"):
+            evaluate(["digits-8k"], folders / "test.jsonl", folders / "out", **option)
+
+
+def test_a_transcript_that_is_not_utf8_is_told(folders):
+    (folders / "real/a/clip-0.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    shown, _ = run(folders, "noisy", limit=2)
+    assert "clip-0.txt, which is not UTF-8" in shown
+
+
+def test_tasks_are_small_however_many_files_a_folder_has(folders):
+    sizes = []
+    (utterance, *_), _ = _recordings(folders / "real")
+    for count in (8, 1000):
+        files = {f"a/clip-{i}": folders / f"noisy/a/clip-{i % 8 // 2 * 2}.wav" for i in range(count)}
+        store, metric = pairs.Store(folders / "none"), metrics.METRICS["mel_l1"]()
+        tasks = pairs._tasks(utterance, [Folder("x", folders, files)], [metric], store, {}, RATE, folders / "out")
+        sizes.append(len(pickle.dumps(tasks)))
+    assert sizes[1] < sizes[0] + 100
+
+
+def test_interrupted_it_says_so_and_its_processes_keep_quiet(folders, monkeypatch):
+    monkeypatch.setattr(pairs.Scorer, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    options = ["--reference", folders / "real", "--metrics", "mel_l1", "-o", folders / "out", "--num-workers", 1]
+    done = cli_run("evaluate", folders / "noisy", *options)
+    assert done.returncode == 130 and "Interrupted: files that were not finished" in done.stderr
+    before = signal.getsignal(signal.SIGINT)
+    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    with pairs._deaf():
+        started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert started.stdout.strip() == "True" and signal.getsignal(signal.SIGINT) is before is not signal.SIG_IGN
 
 
 def test_nothing_to_score_is_an_error(folders):
