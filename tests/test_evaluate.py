@@ -22,7 +22,7 @@ import torch
 from tests.conftest import RATE, speech_like
 from tests.test_cli import run as cli_run
 from wavegan import Synthesizer, UserError, audio, checkpoint, manifest, metrics
-from wavegan.evaluate import _recordings, evaluate, pairs
+from wavegan.evaluate import _recordings, evaluate, pairs, summary
 from wavegan.evaluate.summary import Results
 from wavegan.evaluate.systems import Folder, GriffinLim, Model, is_folder_of_sounds, load
 from wavegan.hub import PRETRAINED
@@ -380,6 +380,13 @@ def test_pooled_figures_have_intervals_too():
         found.value == pytest.approx(parts[:, 0].sum() / 200) and found.low < found.value < found.high and count == 20
     )
     assert results.overall("s", metric, "nobody")[1] == 0 and "0.095" in results.table()
+
+
+def test_an_interval_is_worked_out_once(folders, monkeypatch):
+    calls = []
+    monkeypatch.setattr(summary, "interval", lambda value, parts: calls.append(1) or metrics.interval(value, parts))
+    run(folders, "noisy", "noisier")
+    assert len(calls) == 2 * len(QUICK) * 3  # of all files and of each speaker, for all tables, dots and metrics.json
 
 
 def test_a_sound_is_resampled_once():
