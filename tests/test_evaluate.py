@@ -23,6 +23,7 @@ from tests.conftest import RATE, speech_like
 from tests.test_cli import run as cli_run
 from wavegan import Synthesizer, UserError, audio, checkpoint, manifest, metrics
 from wavegan.evaluate import _recordings, evaluate, pairs, summary
+from wavegan.evaluate import page as module
 from wavegan.evaluate.summary import Results
 from wavegan.evaluate.systems import Folder, GriffinLim, Model, is_folder_of_sounds, load
 from wavegan.hub import PRETRAINED
@@ -359,6 +360,22 @@ def test_the_page_needs_nothing_beside_it(folders):
     assert base64.b64decode(pictures[0])[:2] == b"\xff\xd8"
     assert page.count("<svg") == len(QUICK) and page.count("<circle") >= 2 * 2 * 8
     assert "among the worst of noisier" in page and "Scale-invariant" in page
+
+
+def test_the_page_is_bounded_and_fits_a_phone(folders, monkeypatch):
+    run(folders, "noisy", "noisier")
+    whole = (folders / "out/index.html").read_text()
+    assert '<meta name="viewport" content="width=device-width">' in whole and "Every file</h2><details>" in whole
+    assert re.search(r"table{[^}]*overflow-x:auto", whole) and re.search(r"figure{[^}]*overflow-x:auto", whole)
+    monkeypatch.setattr(module, "DOTS", 5)
+    monkeypatch.setattr(module, "ROWS", 3)
+    monkeypatch.setattr(module, "SAMPLES", 0.1 * RATE * whole.count("<audio"))
+    run(folders, "noisy", "noisier")
+    page = (folders / "out/index.html").read_text()
+    assert page.count("<circle") == 2 * len(QUICK) * 5
+    assert "the first 3 of 8 files; metrics.json has all" in page and page.count("<tr><th>a/clip") <= 3
+    sounds = [soundfile.info(io.BytesIO(base64.b64decode(data))) for data in re.findall(r"flac;base64,([^\"]+)", page)]
+    assert len(sounds) == whole.count("<audio") and all(sound.frames == 0.1 * RATE for sound in sounds)
 
 
 def test_the_worst_files_are_the_worst(folders):
