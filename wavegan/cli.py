@@ -389,7 +389,7 @@ def export(
 def bench(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Models in the package, checkpoint folders, published sizes (default: all)."),
+        typer.Argument(help="Models in the package, checkpoint folders, published sizes, anchors (default: all)."),
     ] = None,
     seconds: Annotated[str, typer.Option(help="Lengths to make, such as 1,4,16.")] = "1,4,16",
     threads: Annotated[str | None, typer.Option(help="Such as 1,2 (default: as many as PyTorch takes).")] = None,
