@@ -22,6 +22,7 @@ import torch
 from tests.conftest import RATE, speech_like
 from tests.test_cli import run as cli_run
 from wavegan import Synthesizer, UserError, audio, checkpoint, manifest, metrics
+from wavegan.errors import deaf
 from wavegan.evaluate import _recordings, evaluate, pairs, summary
 from wavegan.evaluate import page as module
 from wavegan.evaluate.summary import Results
@@ -325,7 +326,7 @@ def test_interrupted_it_says_so_and_its_processes_keep_quiet(folders, monkeypatc
     assert done.returncode == 130 and "Interrupted: files that were not finished" in done.stderr
     before = signal.getsignal(signal.SIGINT)
     code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
-    with pairs._deaf():
+    with deaf():
         started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert started.stdout.strip() == "True" and signal.getsignal(signal.SIGINT) is before is not signal.SIG_IGN
 

@@ -26,7 +26,7 @@ from wavegan.advice import peak_memory
 from wavegan.anchors import ANCHORS, MEL_22K, MEL_24K, MEL_24K_SAME
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMel, LogMelConfig
-from wavegan.errors import UserError
+from wavegan.errors import UserError, deaf
 from wavegan.generators import GeneratorConfig, bigvgan, hifigan, spectral
 from wavegan.interop import load_foreign
 from wavegan.layers import fold_weight_norm
@@ -128,7 +128,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, model, exported), daemon=True)
-        self.process.start()
+        with deaf():
+            self.process.start()
         theirs.close()
         self.facts: dict[str, Any] = self._receive()
 
@@ -177,7 +178,7 @@ def _serve(connection: Connection, model: str, exported: bytes | None) -> None:
             connection.send(subject.measure(connection.recv()))
     except UserError as error:
         connection.send(error)
-    except (EOFError, KeyboardInterrupt):  # the parent has ended
+    except EOFError:  # the parent has ended
         pass
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]

@@ -10,12 +10,9 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from wavegan import archive, audio, metrics
-from wavegan.errors import UserError
+from wavegan.errors import UserError, deaf
 from wavegan.evaluate.systems import Folder, Original, System
 from wavegan.manifest import Utterance
 from wavegan.metrics import Metric, Options, Sound, Undefined
@@ -222,7 +219,7 @@ def _work(scorer: Scorer, jobs: Sequence[Job], num_workers: int) -> Iterator[lis
         return
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker)
     try:
-        with _deaf():
+        with deaf():  # they are stopped from here, after the file that they are at
             futures = [pool.submit(scorer, job) for job in jobs]
         for future in as_completed(futures):
             yield future.result()
@@ -232,19 +229,6 @@ def _work(scorer: Scorer, jobs: Sequence[Job], num_workers: int) -> Iterator[lis
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes started in here don't hear Ctrl-C: the parent stops them, after the file that they are at."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def _start_worker() -> None:
