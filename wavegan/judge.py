@@ -37,7 +37,7 @@ AUGMENT = AugmentConfig(probability=0.7, shift_seconds=0.1, gain_db=6, speed=0.0
 
 class JudgeConfig(Config):
     """``length``: samples of a clip as it is judged; longer ones are cut. ``accuracy``: on the test clips, 0 to 1.
-    ``corpus``: a digest of the manifests that it was trained and tested on.
+    ``corpus``: a digest of the clips that it was trained and tested on.
     """
 
     kind: Kind
