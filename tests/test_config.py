@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from wavegan import UserError, load_recipe
-from wavegan.config import override, parse_scalar
+from wavegan.config import override, parse_scalar, read_yaml
 
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*/*.yaml"))
+FILES = sorted((Path(__file__).parent.parent / "recipes").glob("*/*.yaml"))
+STUDIES = [path for path in FILES if "variants" in read_yaml(path)]  # of compare.py
+RECIPES = [path for path in FILES if path not in STUDIES]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -17,6 +19,15 @@ def test_every_recipe_loads_and_builds(path):
     recipe = load_recipe(path)
     recipe.generator.build(recipe.task)
     assert len(path.read_text().splitlines()) <= 42
+
+
+def test_every_variant_of_a_study_is_another_recipe():
+    for path in STUDIES:
+        study = read_yaml(path)
+        recipes = [load_recipe(path.parent / study["recipe"], changes) for changes in study["variants"].values()]
+        assert all(recipe not in recipes[:i] for i, recipe in enumerate(recipes))
+        for recipe in recipes:
+            recipe.generator.build(recipe.task)
 
 
 def test_scalars_of_yaml():

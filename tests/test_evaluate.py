@@ -5,8 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import pickle
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +20,13 @@ import soundfile
 import torch
 
 from tests.conftest import RATE, speech_like
+from tests.test_cli import run as cli_run
 from wavegan import Synthesizer, UserError, audio, checkpoint, manifest, metrics
-from wavegan.evaluate import evaluate, pairs
+from wavegan.errors import deaf
+from wavegan.evaluate import _recordings, evaluate, pairs, summary
+from wavegan.evaluate import page as module
 from wavegan.evaluate.summary import Results
-from wavegan.evaluate.systems import GriffinLim, Model, is_folder_of_sounds, load
+from wavegan.evaluate.systems import Folder, GriffinLim, Model, is_folder_of_sounds, load
 from wavegan.hub import PRETRAINED
 from wavegan.metrics import Sound
 
@@ -255,6 +263,8 @@ def test_recordings_themselves_have_metrics_without_a_reference(folders):
         (["twins"], {}, "are both copies of 'a/clip-0'"),
         (["noisy"], {"metric_names": ["mel_l2"]}, "Did you mean 'mel_l1'"),
         (["noisy"], {"limit": 1, "metric_names": ["lsd_high"], "cutoff": 9000.0}, "there is nothing above 9000 Hz"),
+        (["flat"], {}, "flat/clip-0.wav has the name of a/clip-0 and of b/clip-0"),
+        (["noisy"], {"train": Path("train.jsonl")}, "--train is for models of the generation task"),
     ],
 )
 def test_refusals(folders, systems, options, expected):
@@ -263,12 +273,62 @@ def test_refusals(folders, systems, options, expected):
     audio.write(folders / "strange/other.wav", speech_like(0.2), RATE)
     shutil.copytree(folders / "noisy", folders / "twins")
     audio.write(folders / "twins/a/clip-0.flac", speech_like(0.2), RATE)
+    (folders / "flat").mkdir()
+    shutil.copy(folders / "noisy/a/clip-0.wav", folders / "flat")
+    if "flat" in systems:
+        shutil.copy(folders / "real/a/clip-0.wav", folders / "real/b/clip-0.wav")
     try:
         shown, _ = run(folders, *systems, **options)
     except UserError as error:
         shown = str(error)
         assert not (folders / "out/metrics.json").exists()
     assert expected in shown
+
+
+def test_copies_are_never_written_among_the_recordings(folders):
+    sources = ["griffin-lim", str(folders / "noisy")]
+    with pytest.raises(UserError, match="real/out lies in .*real, where copies would be taken for recordings"):
+        evaluate(sources, folders / "real", folders / "real/out", QUICK)
+    (folders / "real").rename(folders / "griffin-lim")
+    before = {path: path.read_bytes() for path in (folders / "griffin-lim").rglob("*.wav")}
+    with pytest.raises(UserError, match="Recordings lie in .*griffin-lim, where copies would be written over them"):
+        evaluate(sources, folders / "griffin-lim", folders, QUICK)
+    assert before == {path: path.read_bytes() for path in (folders / "griffin-lim").rglob("*") if path.is_file()}
+
+
+def test_options_of_the_other_task_are_refused(folders):
+    for option in ({"limit": 3}, {"sample_rate": 16000}):
+        with pytest.raises(UserError, match="--limit and --sample-rate are for vocoders"):
+            evaluate(["digits-8k"], folders / "test.jsonl", folders / "out", **option)
+
+
+def test_a_transcript_that_is_not_utf8_is_told(folders):
+    (folders / "real/a/clip-0.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    shown, _ = run(folders, "noisy", limit=2)
+    assert "clip-0.txt, which is not UTF-8" in shown
+
+
+def test_tasks_are_small_however_many_files_a_folder_has(folders):
+    sizes = []
+    (utterance, *_), _ = _recordings(folders / "real")
+    for count in (8, 1000):
+        files = {f"a/clip-{i}": folders / f"noisy/a/clip-{i % 8 // 2 * 2}.wav" for i in range(count)}
+        store, metric = pairs.Store(folders / "none"), metrics.METRICS["mel_l1"]()
+        tasks = pairs._tasks(utterance, [Folder("x", folders, files)], [metric], store, {}, RATE, folders / "out")
+        sizes.append(len(pickle.dumps(tasks)))
+    assert sizes[1] < sizes[0] + 100
+
+
+def test_interrupted_it_says_so_and_its_processes_keep_quiet(folders, monkeypatch):
+    monkeypatch.setattr(pairs.Scorer, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    options = ["--reference", folders / "real", "--metrics", "mel_l1", "-o", folders / "out", "--num-workers", 1]
+    done = cli_run("evaluate", folders / "noisy", *options)
+    assert done.returncode == 130 and "Interrupted: files that were not finished" in done.stderr
+    before = signal.getsignal(signal.SIGINT)
+    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    with deaf():
+        started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert started.stdout.strip() == "True" and signal.getsignal(signal.SIGINT) is before is not signal.SIG_IGN
 
 
 def test_nothing_to_score_is_an_error(folders):
@@ -303,6 +363,22 @@ def test_the_page_needs_nothing_beside_it(folders):
     assert "among the worst of noisier" in page and "Scale-invariant" in page
 
 
+def test_the_page_is_bounded_and_fits_a_phone(folders, monkeypatch):
+    run(folders, "noisy", "noisier")
+    whole = (folders / "out/index.html").read_text()
+    assert '<meta name="viewport" content="width=device-width">' in whole and "Every file</h2><details>" in whole
+    assert re.search(r"table{[^}]*overflow-x:auto", whole) and re.search(r"figure{[^}]*overflow-x:auto", whole)
+    monkeypatch.setattr(module, "DOTS", 5)
+    monkeypatch.setattr(module, "ROWS", 3)
+    monkeypatch.setattr(module, "SAMPLES", 0.1 * RATE * whole.count("<audio"))
+    run(folders, "noisy", "noisier")
+    page = (folders / "out/index.html").read_text()
+    assert page.count("<circle") == 2 * len(QUICK) * 5
+    assert "the first 3 of 8 files; metrics.json has all" in page and page.count("<tr><th>a/clip") <= 3
+    sounds = [soundfile.info(io.BytesIO(base64.b64decode(data))) for data in re.findall(r"flac;base64,([^\"]+)", page)]
+    assert len(sounds) == whole.count("<audio") and all(sound.frames == 0.1 * RATE for sound in sounds)
+
+
 def test_the_worst_files_are_the_worst(folders):
     audio.write(folders / "noisy/a/clip-4.wav", 0.3 * torch.randn(RATE // 2), RATE)
     run(folders, "noisy", metric_names=["si_sdr"])
@@ -322,6 +398,13 @@ def test_pooled_figures_have_intervals_too():
         found.value == pytest.approx(parts[:, 0].sum() / 200) and found.low < found.value < found.high and count == 20
     )
     assert results.overall("s", metric, "nobody")[1] == 0 and "0.095" in results.table()
+
+
+def test_an_interval_is_worked_out_once(folders, monkeypatch):
+    calls = []
+    monkeypatch.setattr(summary, "interval", lambda value, parts: calls.append(1) or metrics.interval(value, parts))
+    run(folders, "noisy", "noisier")
+    assert len(calls) == 2 * len(QUICK) * 3  # of all files and of each speaker, for all tables, dots and metrics.json
 
 
 def test_a_sound_is_resampled_once():

@@ -472,7 +472,7 @@ def test_the_command_line_says_it_in_one_sentence(tmp_path, state, capsys):
 
     folder = foreign.write_hifigan(tmp_path / "a", state, foreign.V1 | {"num_mels": 80})
     result = CliRunner().invoke(app, ["import", str(folder), "-o", str(tmp_path / "out")])
-    assert isinstance(result.exception, UserError) and "They don't belong together" in str(result.exception)
+    assert result.exit_code == 2 and "They don't belong together" in result.output
     foreign.write_hifigan(tmp_path / "a", state, foreign.V1)
     result = CliRunner().invoke(app, ["import", str(folder), "--format", "hifigan", "-o", str(tmp_path / "out")])
     assert result.exit_code == 0 and "wavegan vocode" in result.output and (tmp_path / "out" / "config.json").is_file()

@@ -12,7 +12,9 @@ import torch
 from tests.conftest import speech_like
 from tests.test_generation import WAVEGAN, digits_corpus, digits_recipe  # noqa: F401  (fixtures)
 from wavegan import Synthesizer, UserError, audio, manifest, metrics
+from wavegan.dsp import LogMelConfig
 from wavegan.evaluate import evaluate
+from wavegan.evaluate.sets import read_corpus
 from wavegan.judge import Judge, JudgeConfig, Listener, accuracy, fit, load_judge, save_judge
 from wavegan.runs import start_run
 
@@ -143,6 +145,15 @@ def test_evaluation_prints_the_table_and_keeps_its_judges(digits_recipe, tmp_pat
     assert len(stamps) == 8
     evaluate([str(tmp_path / "run")], folder / "test.jsonl", tmp_path / "out", count=120)
     assert stamps == {p: p.stat().st_mtime_ns for p in (folder / "judges").iterdir()}
+
+
+def test_recordings_changed_under_the_same_manifest_are_another_corpus(digits_recipe):  # noqa: F811
+    folder, features = digits_recipe.parent, LogMelConfig(sample_rate=8000, n_fft=256, hop_length=64, n_mels=20)
+    first, again = (read_corpus(folder / "train.jsonl", folder / "test.jsonl", features).digest for _ in range(2))
+    utterance = manifest.read(folder / "train.jsonl")[0]
+    waveform, rate = audio.read(utterance.path)
+    audio.write(utterance.path, 0.5 * waveform, rate)
+    assert first == again != read_corpus(folder / "train.jsonl", folder / "test.jsonl", features).digest
 
 
 def test_evaluation_of_an_unconditional_model_beside_a_conditional_one(digits_recipe, tmp_path, monkeypatch):  # noqa: F811

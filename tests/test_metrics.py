@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -126,7 +127,12 @@ def test_plcmos_is_the_same_every_time():
         state = np.random.get_state()[1].copy()
         metric.update(None, Sound(speech_like(1.0), RATE))
         assert np.array_equal(state, np.random.get_state()[1])  # and nobody else's numbers change
-    assert first.compute() == again.compute() and 1 <= first.compute() <= 5
+    assert first.compute() == again.compute()
+    from speechmos import plcmos
+
+    with base.seeded():
+        expected = plcmos.run(speech_like(1.0).numpy(), RATE)["plcmos"]
+    assert first.compute() == pytest.approx(expected, abs=1e-4) and 1 <= expected <= 5
 
 
 # The published formulas, in float64.
@@ -207,8 +213,17 @@ def along_the_path(distances: np.ndarray) -> float:
 
 def test_time_warping_of_unequal_lengths_by_hand():
     a, b = np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.0, 1.0, 2.0, 2.0])
-    assert time_warped(np.abs(a[:, None] - b)) == 0
-    assert time_warped(np.abs(a[:, None] - b - 1)) == pytest.approx(along_the_path(np.abs(a[:, None] - b - 1)))
+    assert time_warped(a[:, None], b[:, None]) == 0
+    assert time_warped(a[:, None], b[:, None] + 1) == pytest.approx(along_the_path(np.abs(a[:, None] - b - 1)))
+
+
+def test_time_warping_takes_no_memory_of_a_square():
+    random = np.random.default_rng(0)
+    tracemalloc.start()
+    time_warped(random.random((600, 2)), random.random((500, 2)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 600 * 500
 
 
 def test_the_warping_is_that_of_sptk():
@@ -349,6 +364,23 @@ def test_silence_and_splinters_are_told(name):
     assert math.isnan(metric.compute()) or name in ("mel_l1", "si_sdr")
 
 
+def test_an_empty_output_and_a_cut_off_that_is_no_number_are_told():
+    real = speech_like(0.5)
+    for name in ("mel_l1", "si_sdr", "mcd", "pesq"):
+        with pytest.raises(Undefined, match="the output is empty"):
+            METRICS[name]().update(Sound(real, RATE), Sound(torch.zeros(0), RATE))
+    with pytest.raises(Undefined, match="nothing above nan Hz"):
+        METRICS["lsd_high"](math.nan).update(Sound(real, RATE), Sound(real, RATE))
+    with pytest.raises(UserError, match="A set has two clips at least, got 1"):
+        metrics.frechet_distance(torch.randn(9, 3), torch.randn(1, 3))
+
+
+def test_a_silent_output_has_the_same_estoi_every_time():
+    """pystoi normalises it with random numbers."""
+    real = speech_like(1.0)
+    assert len({figure("estoi", real, torch.zeros(RATE)) for _ in range(3)}) == 1
+
+
 def test_undefined_scores_of_single_pairs_are_nan():
     silence, short = torch.zeros(RATE), speech_like(0.1)
     assert math.isnan(metrics.pesq(silence, silence, RATE)) and math.isnan(metrics.estoi(short, short, RATE))
@@ -404,6 +436,7 @@ def test_speaker_similarity_reads_the_weights_of_resemblyzer(tmp_path, monkeypat
 
 def test_words_and_their_errors():
     assert words("Room 42, please! It's late.") == ["room", "four", "two", "please", "it's", "late"]
+    assert words("It\N{RIGHT SINGLE QUOTATION MARK}s late") == ["it's", "late"]
     assert edits("a b c d".split(), "a x c".split()) == 2
     assert edits([], ["a"]) == 1 and edits(["a"], []) == 1 and edits("a b".split(), "a b".split()) == 0
 
@@ -422,6 +455,17 @@ def test_word_error_rate_is_over_all_words(monkeypatch):
     assert set(metric.hear(Sound(speech_like(0.5), RATE))) <= {"seven", "eight"}
     settings = {metrics.WordErrorRate(*one).settings for one in ((["a", "b"],), (["a"],), (["a"], True))}
     assert len(settings) == 3
+
+
+def test_what_is_heard_does_not_depend_on_what_was_heard_before():
+    metric = metrics.WordErrorRate(["one", "four", "seven", "eight"])
+    sound, loud = Sound(0.3 * speech_like(1.3, seed=2), RATE), Sound(0.3 * torch.randn(2 * RATE), RATE)
+    scores = []
+    for before in (sound, sound, loud):
+        metric.hear(before)
+        metric.hear(sound)
+        scores.append(metric.decoder.hyp().score)
+    assert len(set(scores)) == 1
 
 
 # How sure a figure is.

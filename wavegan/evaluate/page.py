@@ -21,15 +21,19 @@ from wavegan.errors import UserError
 from wavegan.evaluate.summary import Results, definition, number, probability, shown
 from wavegan.evaluate.systems import ORIGINAL
 from wavegan.metrics import Metric
+from wavegan.prepare import limited
 
 WORST, BEST = 3, 2  # files of each system that can be heard
-SECONDS = 20.0  # of each
+SECONDS = 20.0  # of each, at most
+SAMPLES = 2e7  # of all that can be heard: about 30 MB of the page
+DOTS, ROWS = 400, 1000  # of a lane, of the table of every file
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b7791f", "#97266d", "#4a5568")
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#1a202c}
-table{border-collapse:collapse;margin:1em 0}td,th{padding:.3em .8em;text-align:left;border-bottom:1px solid #e2e8f0}
+table{border-collapse:collapse;margin:1em 0;display:block;overflow-x:auto}
+td,th{padding:.3em .8em;text-align:left;border-bottom:1px solid #e2e8f0}
 td{font-variant-numeric:tabular-nums}audio{width:17em;display:block}
-figure{margin:.5em 0}img{display:block;width:17em;height:8em;margin:.3em 0}
+figure{margin:.5em 0;overflow-x:auto}img{display:block;width:17em;height:8em;margin:.3em 0}
 .files small{display:block;width:17em}summary{cursor:pointer}svg text{font:12px system-ui,sans-serif}
 .files{display:flex;flex-wrap:wrap;gap:1em}h3{margin-bottom:.2em}small{color:#4a5568}
 """
@@ -53,7 +57,8 @@ def page(results: Results, places: dict[str, dict[str, Path | None]]) -> str:
         _definitions(results),
     ]
     title = html.escape(", ".join(results.systems))
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{title}</title><style>{STYLE}</style>"
     return f"{head}{''.join(parts)}</html>\n"
 
 
@@ -120,7 +125,7 @@ def _list(head: str, lines: Sequence[str]) -> str:
 
 
 def _distribution(results: Results, metric: Metric, index: int) -> str:
-    """A lane of dots for each system, a dot a file, with the mean and its interval."""
+    """A lane of dots for each system, a dot a file, or of so many evenly spaced, with the mean and its interval."""
     lanes = {s: results.of_files(s, metric) for s in results.systems if results.has(s, metric)}
     lanes = {system: own[np.isfinite(own)] for system, own in lanes.items()}
     values = np.concatenate(list(lanes.values()))
@@ -135,9 +140,10 @@ def _distribution(results: Results, metric: Metric, index: int) -> str:
     jitter = np.random.default_rng(index)
     marks = []
     for lane, ((name, own), colour) in enumerate(zip(lanes.items(), itertools.cycle(COLOURS), strict=False)):
-        y, heights = 24 + 40 * lane, jitter.uniform(-11, 11, len(own))
+        dotted = limited(own, DOTS)
+        y, heights = 24 + 40 * lane, jitter.uniform(-11, 11, len(dotted))
         marks.append(f'<text x="220" y="{y + 4}" text-anchor="end">{html.escape(name)}</text>')
-        dots = zip(map(place, own), heights, strict=True)
+        dots = zip(map(place, dotted), heights, strict=True)
         circles = "".join(f'<circle cx="{x}" cy="{y + h:.1f}" r="2.5"/>' for x, h in dots)
         marks.append(f'<g fill="{colour}" fill-opacity=".45">{circles}</g>')
         found, _ = results.overall(name, metric)
@@ -167,16 +173,17 @@ def _listening(results: Results, places: dict[str, dict[str, Path | None]]) -> l
         chosen += [(i, "among the best") for i in order[max(len(order) - BEST, WORST) :]]
         for i, what in chosen:
             labels.setdefault(i, []).append(f"{what} of {system}")
+    seconds = min(SECONDS, SAMPLES / (len(labels) * len(places) or 1) / results.sample_rate)
     said = (
-        f"By {ranked.name}; at most the first {SECONDS:g} s. Spectra reach to {results.sample_rate / 2000:g} kHz, "
+        f"By {ranked.name}; at most the first {seconds:.3g} s. Spectra reach to {results.sample_rate / 2000:g} kHz, "
         "and 80 dB below the recording's loudest. Below them, differences from -30 dB, blue, to 30 dB, red."
     )
-    return [f"<p>{said}</p>", *(_file(results, places, i, notes) for i, notes in labels.items())]
+    return [f"<p>{said}</p>", *(_file(results, places, i, notes, seconds) for i, notes in labels.items())]
 
 
-def _file(results: Results, places: dict[str, dict[str, Path | None]], i: int, notes: list[str]) -> str:
+def _file(results: Results, places: dict[str, dict[str, Path | None]], i: int, notes: list[str], seconds: float) -> str:
     utterance = results.utterances[i]
-    sounds = {name: _sound(own.get(utterance.id), results.sample_rate) for name, own in places.items()}
+    sounds = {name: _sound(own.get(utterance.id), results.sample_rate, seconds) for name, own in places.items()}
     sounds = {name: sound for name, sound in sounds.items() if sound is not None}
     spectra = {name: _decibels(sound, results.sample_rate) for name, sound in sounds.items()}
     blocks = []
@@ -191,11 +198,11 @@ def _file(results: Results, places: dict[str, dict[str, Path | None]], i: int, n
     return f'{head}<div class="files">{"".join(blocks)}</div>'
 
 
-def _sound(path: Path | None, sample_rate: int) -> Tensor | None:
+def _sound(path: Path | None, sample_rate: int, seconds: float) -> Tensor | None:
     """The first seconds of a file at the rate of the comparison; None if there is none."""
     if path is None or not path.is_file():
         return None
-    pieces, missing = [], int(SECONDS * sample_rate)
+    pieces, missing = [], int(seconds * sample_rate)
     try:
         for piece in audio.stream(path, sample_rate)[0]:
             pieces.append(piece[:missing])
@@ -238,10 +245,12 @@ def _every_file(results: Results) -> str:
     columns = [(s, m) for s in results.systems for m in results.metrics if results.has(s, m)]
     figures = [results.of_files(s, m) for s, m in columns]
     rows = [["", "speaker", *(f"{html.escape(s)}<br>{m.name}" for s, m in columns)]]
-    for i, utterance in enumerate(results.utterances):
+    for i, utterance in enumerate(results.utterances[:ROWS]):
         cells = [html.escape(utterance.id), html.escape(utterance.speaker or "-")]
         rows.append(cells + [number(float(values[i])) for values in figures])
-    return f"<h2>Every file</h2><details><summary>{len(results.utterances)} files</summary>{_table(rows)}</details>"
+    count = len(results.utterances)
+    said = f"{count} files" if count <= ROWS else f"the first {ROWS} of {count} files; metrics.json has all"
+    return f"<h2>Every file</h2><details><summary>{said}</summary>{_table(rows)}</details>"
 
 
 def _definitions(results: Results) -> str:

@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from wavegan import archive, audio, metrics
-from wavegan.errors import UserError
+from wavegan.errors import UserError, deaf
 from wavegan.evaluate.systems import Folder, Original, System
 from wavegan.manifest import Utterance
 from wavegan.metrics import Metric, Options, Sound, Undefined
@@ -31,12 +30,17 @@ Outcome = list[float] | str  # a file's parts, or why the metric is undefined fo
 
 
 class Task(NamedTuple):
-    """What is to be done of one system for one utterance. ``copy``: the key of one that must be made first."""
+    """What is to be done of one system for one utterance. ``path``: the copy; None: the recording itself.
 
-    system: System
+    ``maker``: what makes the copy first, where there is none yet, and the copy's key. Nothing else of a system is here,
+    as tasks go to other processes, each of them.
+    """
+
+    system: str
     key: str
     metrics: list[str]
-    copy: str | None
+    path: Path | None
+    maker: tuple[System, str] | None
 
 
 class Job(NamedTuple):
@@ -81,7 +85,6 @@ class Scorer:
 
     options: Options
     sample_rate: int
-    output: Path
 
     def __call__(self, job: Job) -> list[dict[str, Any]]:
         """A record for each task; one with a "problem" and no scores where a file can't be read or copied."""
@@ -95,12 +98,13 @@ class Scorer:
         for task in job.tasks:
             record = _record(task, utterance)
             try:
-                if task.copy:
-                    path = sound_path(task.system, utterance, self.output)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    audio.write(path, *task.system.copy(waveform, rate))
-                    record["copy"] = [task.copy, archive.digest(path)]
-                fake = real if isinstance(task.system, Original) else self._read(task.system, utterance, text)
+                if task.maker:
+                    system, key = task.maker
+                    task.path.parent.mkdir(parents=True, exist_ok=True)
+                    audio.write(task.path, *system.copy(waveform, rate))
+                    record["copy"] = [key, archive.digest(task.path)]
+                # The copy as it is on the disk, 16-bit: what one hears is what is scored.
+                fake = Sound(*audio.read(task.path, self.sample_rate), text) if task.path else real
             except UserError as error:
                 records.append(record | {"problem": str(error)})
                 continue
@@ -111,14 +115,9 @@ class Scorer:
             records.append(record)
         return records
 
-    def _read(self, system: System, utterance: Utterance, text: str | None) -> Sound:
-        """The copy as it is on the disk, 16-bit: what one hears is what is scored."""
-        path = sound_path(system, utterance, self.output)
-        return Sound(audio.read(path, self.sample_rate)[0], self.sample_rate, text)
-
 
 def _record(task: Task, utterance: Utterance) -> dict[str, Any]:
-    names = {"system": task.system.name, "id": utterance.id, "key": task.key}
+    names = {"system": task.system, "id": utterance.id, "key": task.key}
     return names | {"copy": None, "lengths": [0, 0], "scores": {}}
 
 
@@ -154,6 +153,7 @@ def score_all(
     utterances: Sequence[Utterance],
     wanted: Sequence[Metric],
     scorer: Scorer,
+    output: Path,
     num_workers: int,
 ) -> tuple[Store, dict[tuple[str, str], str], list[dict[str, Any]]]:
     """Do what isn't done yet.
@@ -161,9 +161,9 @@ def score_all(
     Returns:
         All that is known; the key of each (system, id); and the records of what couldn't be read or copied.
     """
-    store = Store(scorer.output / "scores.jsonl")
+    store = Store(output / "scores.jsonl")
     keys: dict[tuple[str, str], str] = {}
-    jobs = [Job(u, _tasks(u, systems, wanted, store, keys, scorer)) for u in utterances]
+    jobs = [Job(u, _tasks(u, systems, wanted, store, keys, scorer.sample_rate, output)) for u in utterances]
     open_jobs = [job for job in jobs if job.tasks]
     problems = []
     with Bar("Evaluating", len(jobs), start=len(jobs) - len(open_jobs)) as bar:
@@ -183,7 +183,8 @@ def _tasks(
     wanted: Sequence[Metric],
     store: Store,
     keys: dict[tuple[str, str], str],
-    scorer: Scorer,
+    sample_rate: int,
+    output: Path,
 ) -> list[Task]:
     """What is missing of an utterance; notes the key of each system for it."""
     recording = archive.digest(utterance.path) if utterance.path.is_file() else "missing"
@@ -194,15 +195,15 @@ def _tasks(
             continue
         place = (system.name, utterance.id)
         copy = _hash(own, recording)
-        keys[place] = _hash(own, recording, str(scorer.sample_rate), transcript(utterance) or "")
+        keys[place] = _hash(own, recording, str(sample_rate), transcript(utterance) or "")
         known = store.scores.get((*place, keys[place]), {})
         names = [m.name for m in wanted if m.identity not in known]
+        path = sound_path(system, utterance, output)
         if isinstance(system, Original):
-            names = [name for name in names if not metrics.METRICS[name].needs_reference]
-        path = sound_path(system, utterance, scorer.output)
+            names, path = [name for name in names if not metrics.METRICS[name].needs_reference], None
         make = system.makes_files and not (path.is_file() and store.copies.get(place) == (copy, archive.digest(path)))
         if names or make:
-            tasks.append(Task(system, keys[place], names, copy if make else None))
+            tasks.append(Task(system.name, keys[place], names, path, (system, copy) if make else None))
     return tasks
 
 
@@ -218,7 +219,9 @@ def _work(scorer: Scorer, jobs: Sequence[Job], num_workers: int) -> Iterator[lis
         return
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker)
     try:
-        for future in as_completed([pool.submit(scorer, job) for job in jobs]):
+        with deaf():  # they are stopped from here, after the file that they are at
+            futures = [pool.submit(scorer, job) for job in jobs]
+        for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
         raise UserError(
@@ -229,7 +232,6 @@ def _work(scorer: Scorer, jobs: Sequence[Job], num_workers: int) -> Iterator[lis
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops them, after the file that they are at
     torch.set_num_threads(1)  # the pool is the parallelism
 
 

@@ -55,6 +55,7 @@ class Results:
     parts: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     reasons: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    _overall: dict[tuple[str, str, str | None], tuple[Interval, int]] = field(default_factory=dict)
 
     @property
     def systems(self) -> list[str]:
@@ -75,7 +76,13 @@ class Results:
         return metric.name in self.parts[system]
 
     def overall(self, system: str, metric: Metric, speaker: str | None = None) -> tuple[Interval, int]:
-        """The figure with its interval, of one speaker or all, and of how many files."""
+        """The figure with its interval, of one speaker or all, and of how many files; worked out once."""
+        key = (system, metric.name, speaker)
+        if key not in self._overall:
+            self._overall[key] = self._interval(system, metric, speaker)
+        return self._overall[key]
+
+    def _interval(self, system: str, metric: Metric, speaker: str | None) -> tuple[Interval, int]:
         parts = self.parts[system][metric.name]
         defined = ~np.isnan(parts).any(1)
         if speaker is not None:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torchaudio
 from torch import Tensor
 
-from wavegan import __version__, archive, audio, hub
+from wavegan import __version__, archive, audio, griffin_lim, hub
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
 from wavegan.manifest import Utterance
@@ -25,7 +24,6 @@ from wavegan.synthesizer import Synthesizer
 
 GRIFFIN_LIM = "griffin-lim"
 ORIGINAL = "original"
-ITERATIONS = 60
 
 
 class System(ABC):
@@ -84,9 +82,7 @@ def load(source: str) -> Synthesizer:
 
 @dataclass(frozen=True)
 class GriffinLim(System):
-    """The anchor without learning: a mel to magnitudes by the pseudo-inverse of its bands, phases by 60 iterations of
-    Griffin and Lim's algorithm with momentum 0.99 (Perraudin 2013), from one seed.
-    """
+    """The anchor without learning."""
 
     features: LogMelConfig
     name: str = GRIFFIN_LIM
@@ -101,7 +97,7 @@ class GriffinLim(System):
         return GriffinLim(LogMelConfig(**features.model_dump(include=set(same))))
 
     def key(self, utterance: Utterance) -> str:
-        return f"{GRIFFIN_LIM} {ITERATIONS} {self.features.model_dump_json()}"
+        return f"{GRIFFIN_LIM} {griffin_lim.ITERATIONS} {self.features.model_dump_json()}"
 
     def rates(self, utterances: Sequence[Utterance]) -> set[int]:
         return {self.features.sample_rate}
@@ -109,24 +105,8 @@ class GriffinLim(System):
     def copy(self, waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
         c = self.features
         waveform = audio.resample(waveform, sample_rate, c.sample_rate)
-        log_mel = LogMel(c)
-        bands = log_mel.to_magnitude(log_mel(waveform[None]))[0]
-        magnitude = (torch.linalg.pinv(log_mel.filterbank.T) @ bands).clamp(min=0)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            copied = torchaudio.functional.griffinlim(
-                magnitude,
-                log_mel.window,
-                c.n_fft,
-                c.hop_length,
-                c.window_length,
-                power=1.0,
-                n_iter=ITERATIONS,
-                momentum=0.99,
-                length=len(waveform),
-                rand_init=True,
-            )
-        return copied, c.sample_rate
+        copied = griffin_lim.GriffinLim(c)(LogMel(c)(waveform[None]), len(waveform))
+        return copied[0, 0], c.sample_rate
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,8 @@ class Metric:
             if real is None or real.silent:
                 raise Undefined("the reference is silent" if real else "there is no reference")
             real, fake = aligned(real, fake)
+            if not len(fake.waveform):
+                raise Undefined("the output is empty")
         with torch.no_grad():  # not inference_mode, which networks that are loaded here would be caught in
             parts = self.parts(real, fake)
         if not all(map(math.isfinite, parts)):
@@ -155,7 +157,7 @@ def at_least(waveform: Tensor, samples: int, sample_rate: int) -> None:
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """NumPy's global random state, which torchcrepe and speechmos draw from, at one place, and then as it was."""
+    """NumPy's global random state, which torchcrepe, speechmos and pystoi draw from, at one place, then as it was."""
     state = np.random.get_state()
     np.random.seed(0)
     try:

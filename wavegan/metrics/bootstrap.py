@@ -83,10 +83,10 @@ def _percentiles(figures: np.ndarray) -> tuple[float, float]:
 @functools.lru_cache(maxsize=4)
 def _draws(count: int) -> np.ndarray:
     """How often each file is drawn, (R, N)."""
-    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS).astype(np.float64)
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), DRAWS).astype(np.uint16)
 
 
 @functools.lru_cache(maxsize=4)
 def _coins(count: int) -> np.ndarray:
     """0 or 1 for each file, (R, N)."""
-    return np.random.default_rng(1).integers(0, 2, (DRAWS, count)).astype(np.float64)
+    return np.random.default_rng(1).integers(0, 2, (DRAWS, count)).astype(np.uint8)

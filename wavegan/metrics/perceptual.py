@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wavegan.dsp import LogMelConfig, mel_filterbank
-from wavegan.metrics.base import Metric, Sound, Undefined, at_least
+from wavegan.metrics.base import Metric, Sound, Undefined, at_least, seeded
 
 PESQ_RATE = 16000
 PESQ_PIECE_SECONDS = 15
@@ -75,7 +75,7 @@ class STOI(Metric):
         from pystoi import stoi
 
         pair = [np.asarray(sound.waveform) for sound in (real, fake)]
-        with _WARNINGS, warnings.catch_warnings():
+        with _WARNINGS, seeded(), warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)  # pystoi warns and returns 1e-5 when it has too few frames
             try:
                 return float(stoi(*pair, real.sample_rate, extended=self.extended))

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavegan.errors import UserError
+
 
 def inception_score(p: Tensor) -> float:
     """exp of the mean over clips of KL(p(y|x) || p(y)) (Salimans 2016, arXiv 1606.03498), from 1 to classes."""
@@ -62,7 +64,9 @@ class _Gaussian(NamedTuple):
 
 
 def _gaussian(features: Tensor, counts: Tensor | None = None) -> _Gaussian:
-    """Fitted to features (N, D), each counting once, or so often."""
+    """Fitted to features (N, D), each counting once, or so often. Raises UserError: fewer than two."""
+    if len(features) < 2:
+        raise UserError(f"A set has two clips at least, got {len(features)}.")
     features = features.double()
     mean = features.mean(0) if counts is None else counts.double() @ features / counts.sum()
     return _Gaussian(mean, torch.cov(features.T, fweights=counts))

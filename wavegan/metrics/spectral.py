@@ -83,7 +83,7 @@ class LogSpectralDistanceAbove(LogSpectralDistance):
         self.lowest = cutoff
 
     def score(self, real: Sound, fake: Sound) -> float:
-        if self.lowest >= real.sample_rate / 2:
+        if not self.lowest < real.sample_rate / 2:  # NaN is neither
             raise Undefined(f"there is nothing above {self.lowest:g} Hz at {real.sample_rate} Hz")
         return super().score(real, fake)
 
@@ -137,7 +137,7 @@ class WarpedMelCepstralDistortion(MelCepstralDistortion):
     name = "mcd_dtw"
 
     def distance(self, real: Tensor, fake: Tensor) -> float:
-        return time_warped(torch.cdist(real, fake, compute_mode="donot_use_mm_for_euclid_dist").numpy())
+        return time_warped(real.numpy(), fake.numpy())
 
 
 def magnitudes(waveform: Tensor, n_fft: int, hop_length: int, win_length: int | None = None) -> Tensor:
@@ -183,22 +183,19 @@ def _cepstral_basis(n_fft: int, order: int, alpha: float) -> np.ndarray:
     return weight[:, None] * np.cos(_warped(omega, alpha)[:, None] * np.arange(1, order + 1))
 
 
-def time_warped(distances: np.ndarray) -> float:
-    """Mean of the distances (F, G) along the path from corner to corner of the least sum.
+def time_warped(real: np.ndarray, fake: np.ndarray) -> float:
+    """Mean distance of (F, C) and (G, C) along the path from corner to corner of the least sum.
 
-    Diagonals are worked through one after the other, each at once: no cell needs another of its diagonal.
+    Diagonals are worked through one after the other, each at once: a cell needs but the two diagonals before its own.
     """
-    rows, columns = distances.shape
-    cost = np.full((rows + 1, columns + 1), np.inf)
-    steps = np.zeros((rows + 1, columns + 1))
-    cost[0, 0] = 0
+    rows, columns = len(real), len(fake)
+    last = np.full((2, rows + 1), np.inf)  # cost and length of the paths to each row of a diagonal
+    before_last = last.copy()
+    before_last[:, 0] = 0
     for diagonal in range(2, rows + columns + 1):
         i = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
-        j = diagonal - i
-        before = np.stack([cost[i - 1, j - 1], cost[i - 1, j], cost[i, j - 1]])
-        lengths = np.stack([steps[i - 1, j - 1], steps[i - 1, j], steps[i, j - 1]])
-        best = before.argmin(0)
-        own = np.arange(len(i))
-        cost[i, j] = before[best, own] + distances[i - 1, j - 1]
-        steps[i, j] = lengths[best, own] + 1
-    return float(cost[rows, columns] / steps[rows, columns])
+        ways = np.stack([before_last[:, i - 1], last[:, i - 1], last[:, i]])
+        best = ways[np.argmin(ways[:, 0], axis=0), :, np.arange(len(i))].T
+        before_last, last = last, np.full((2, rows + 1), np.inf)
+        last[:, i] = best + [np.linalg.norm(real[i - 1] - fake[diagonal - i - 1], axis=1), np.ones(len(i))]
+    return float(last[0, rows] / last[1, rows])

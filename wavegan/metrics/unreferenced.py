@@ -112,6 +112,7 @@ class WordErrorRate(Metric):
     """
 
     name, better, package, needs_reference = "wer", "lower", "pocketsphinx", False
+    version = 2
 
     def __init__(self, vocabulary: Sequence[str] = (), one_word: bool = False):
         super().__init__()
@@ -132,13 +133,7 @@ class WordErrorRate(Metric):
 
     def hear(self, sound: Sound) -> list[str]:
         """The words that are heard."""
-        if sound.silent:
-            return []
-        self.decoder.start_utt()
-        self.decoder.process_raw(pcm(sound.waveform, sound.sample_rate), full_utt=True)
-        self.decoder.end_utt()
-        heard = self.decoder.hyp()
-        return heard.hypstr.split() if heard else []
+        return [] if sound.silent else hear(self.decoder, sound.waveform, sound.sample_rate).split()
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -162,7 +157,8 @@ def words(text: str) -> list[str]:
     """'Room 42, please!' -> ['room', 'four', 'two', 'please']."""
     from wavegan.judge import spoken  # which itself needs this module
 
-    return [spoken(word) for word in re.findall(r"\d|[^\W\d_]+(?:'[^\W\d_]+)*", text.lower())]
+    text = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return [spoken(word) for word in re.findall(r"\d|[^\W\d_]+(?:'[^\W\d_]+)*", text)]
 
 
 def edits(wanted: Sequence[str], heard: Sequence[str]) -> int:
@@ -173,6 +169,16 @@ def edits(wanted: Sequence[str], heard: Sequence[str]) -> int:
         for j, other in enumerate(heard, start=1):
             before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
     return row[-1]
+
+
+def hear(decoder, waveform: Tensor, sample_rate: int) -> str:  # noqa: ANN001
+    """What pocketsphinx's decoder takes a waveform (T,) for, whatever it heard before."""
+    decoder.reinit_feat()  # it would go on with what it knows of the noise in the last one
+    decoder.start_utt()
+    decoder.process_raw(pcm(waveform, sample_rate), full_utt=True)
+    decoder.end_utt()
+    heard = decoder.hyp()
+    return heard.hypstr if heard else ""
 
 
 def pcm(waveform: Tensor, sample_rate: int) -> bytes:
