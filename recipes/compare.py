@@ -5,7 +5,7 @@ python recipes/compare.py recipes/prompts/ablation.yaml -o runs/ablation [--at-o
 A study (YAML) names minutes, a recipe and variants, each a list of overrides of it. The variants' steps are timed in
 turns on this machine, which should do nothing else meanwhile; their learning-rate schedules then end when the minutes
 do. Trained with --at-once 2, two share the machine, one thread each: their steps take longer, but there are as many of
-them, so the result is the same. Interrupted, the same command goes on; another study needs another folder.
+them, so the result is the same. Interrupted, the same command goes on, also with variants added to the study.
 
 Writes a table of the last validation, and PESQ over minutes as a picture; the minutes are steps at the measured speed,
 without validations.
@@ -110,9 +110,11 @@ def train_all(calls: list[tuple], at_once: int) -> None:
 
 
 def same_study(path: Path, study: dict[str, Any]) -> None:
-    """Raises UserError: what was trained beside ``path`` is of another study, as minutes, recipes or overrides are."""
+    """Variants can be added to a study. Raises UserError: the minutes, or what was to be trained, are others."""
     study = json.loads(json.dumps(study))
-    if path.exists() and json.loads(path.read_text()) != study:
+    before = json.loads(path.read_text()) if path.exists() else study
+    known = {name: study["recipes"].get(name) for name in before["recipes"]}
+    if study["minutes"] != before["minutes"] or known != before["recipes"]:
         raise UserError(f"{path} is of another study: other minutes, variants or recipes. Choose another --output.")
     write_json(path, study)
 
@@ -166,10 +168,11 @@ def main() -> None:
     recipes = {name: load_recipe(path, changes).model_dump(mode="json") for name, (path, *changes) in commands.items()}
     same_study(options.output / "study.json", {"minutes": study.minutes, "recipes": recipes})
     measured = options.output / "speeds.json"
-    if not measured.exists():  # in a process of its own, with which its memory goes
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            write_json(measured, pool.submit(measure, commands).result())
-    speeds = json.loads(measured.read_text())
+    speeds = json.loads(measured.read_text()) if measured.exists() else {}
+    if missing := {name: command for name, command in commands.items() if name not in speeds}:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # with which its memory goes
+            speeds |= pool.submit(measure, missing).result()
+        write_json(measured, speeds)
     threads = max(1, (os.cpu_count() or 1) // options.at_once)
     calls = [(commands[n], options.output / n, steps_in(study.minutes, speeds[n]), threads) for n in commands]
     train_all(calls, options.at_once)
