@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,11 +24,11 @@ Scan = Callable[[Path], list[Source]]
 
 @dataclass(frozen=True)
 class Archive:
-    """A published file: its address, its size in bytes and its SHA-256, where they are known."""
+    """A published file: its address, its size in bytes (or about), its SHA-256 or MD5, where they are known."""
 
     url: str
     size: int | None = None
-    sha256: str | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,13 +166,16 @@ def _obtain(
     """The folders that hold the corpus: as given, or downloaded and unpacked into ``folder``."""
     known = {file_name(archive.url): archive for archive in corpus.archives.values()}
     if sources != ["download"]:
+        addresses = Counter(file_name(source) for source in set(sources) if "://" in source)
+        if twins := [name for name, count in addresses.items() if count > 1]:
+            raise UserError(f"Two addresses end in {twins[0]}. Download and unpack them, and give the folders.")
         named = [(source, known.get(file_name(source), Archive(source))) for source in sources]
-        return [obtain(source, archive.url, folder, archive.sha256, check) for source, archive in named]
+        return [obtain(source, archive.url, folder, archive.checksum, check) for source, archive in named]
     if not corpus.archives:
         raise UserError(f"{corpus.title} can't be downloaded from here. {corpus.by_hand} Then give it by --source.")
     wanted = [corpus.archives[part] for part in parts]
     _check_space(corpus, wanted, folder)
-    return [obtain("download", archive.url, folder, archive.sha256, check) for archive in wanted]
+    return [obtain("download", archive.url, folder, archive.checksum, check) for archive in wanted]
 
 
 def _check_space(corpus: Corpus, archives: Sequence[Archive], folder: Path) -> None:
