@@ -70,6 +70,7 @@ def test_ljspeech(tmp_path):
     found = scanned("ljspeech", tmp_path)
     assert len(found) == 12  # quotation marks in the texts join no lines
     assert found["LJ001-0001"].text == '"an opening one only' and found["LJ001-0002"].text == "in fourteen sixty-five"
+    assert found["LJ001-0003"].text == "the printer's"  # where the normalised text is empty, the other one
 
 
 def test_libritts(tmp_path):
@@ -83,6 +84,22 @@ def test_libritts(tmp_path):
 def test_libritts_r(tmp_path):
     found = scanned("libritts_r", tmp_path)
     assert [s.id for s in found.values() if s.fault] == ["103_1240_000001_000001"]
+
+
+def test_libritts_r_without_its_list_of_failures_says_so(tmp_path, capsys):
+    MINIATURES["libritts_r"](tmp_path)
+    recipe = script("libritts_r")
+    sources = find(recipe["CORPUS"], recipe["scan"], [tmp_path / "LibriTTS_R"])
+    assert len(sources) == 12 and not any(s.fault for s in sources)
+    assert "No *_bad_sample_list.txt in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "other"), [("libritts", "libritts_r"), ("libritts_r", "libritts")])
+def test_libritts_and_its_restored_twin_are_not_mistaken_for_each_other(name, other, tmp_path):
+    MINIATURES[other](tmp_path)
+    recipe = script(name)
+    with pytest.raises(UserError, match="is of LibriTTS.*, expected LibriTTS.*Use the recipe of that corpus"):
+        find(recipe["CORPUS"], recipe["scan"], [tmp_path])
 
 
 def test_vctk(tmp_path):
@@ -130,7 +147,7 @@ def test_arctic(tmp_path):
 
 
 def test_m_ailabs(tmp_path):
-    found = scanned("m_ailabs", tmp_path)
+    found = scanned("m_ailabs", tmp_path / "mixed")  # a folder above the corpus says nothing of its voices
     assert len(found) == 18 and {s.speaker for s in found.values()} == {"eva_k", "karlsson", None}
     assert found["karlsson/altehous/altehous_01_f000001"].text == "in dem ich wohne"
 
@@ -252,7 +269,8 @@ def test_another_version_is_refused_with_the_one_expected(tmp_path, monkeypatch,
     for path in (tmp_path / "v1" / "backward").iterdir():
         path.unlink()
     (tmp_path / "v1" / "backward").rmdir()
-    assert "Speech Commands v0.02" in refused(capsys, "speech_commands", "--source", "v1")
+    for name in ("speech_commands", "sc09"):
+        assert "is not Speech Commands v0.02" in refused(capsys, name, "--source", "v1")
     assert not (tmp_path / "data").exists()
 
 

@@ -147,13 +147,13 @@ def done_sha(text: str) -> str:
 
 def test_sc09_recipe_on_a_miniature(tmp_path):
     source = tmp_path / "commands"
-    for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "happy"):
+    for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "backward"):
         (source / word).mkdir(parents=True)
         for speaker in ("0a7c2a8d", "0b09edd3", "0c5027de"):
             audio.write(source / word / f"{speaker}_nohash_0.wav", speech_like(0.9, seed=len(word)), RATE)
     script = ROOT / "recipes/sc09/prepare.py"
     done = python(script, "--source", source, cwd=tmp_path)
-    assert done.returncode == 2 and "no folder there has zero and validation_list.txt" in done.stderr
+    assert done.returncode == 2 and "no folder there has zero and backward and validation_list.txt" in done.stderr
     (source / "validation_list.txt").write_text("".join(f"{p.name}/0b09edd3_nohash_0.wav\n" for p in source.iterdir()))
     (source / "testing_list.txt").write_text("".join(f"{p.name}/0c5027de_nohash_0.wav\n" for p in source.iterdir()))
     done = python(script, "--source", source, cwd=tmp_path)

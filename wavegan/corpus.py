@@ -119,12 +119,10 @@ def find(corpus: Corpus, scan: Scan, folders: Sequence[Path]) -> list[Source]:
         raise UserError(f"{shown} lists no recordings of {corpus.title}. Unpack the archive again.")
     if not corpus.bad_lists:
         return sources
-    bad = {
-        Path(line.strip()).stem
-        for folder in folders
-        for path in folder.rglob(corpus.bad_lists)
-        for line in path.read_text(encoding="utf-8").splitlines()
-    }
+    lists = [path for folder in folders for path in folder.rglob(corpus.bad_lists)]
+    if not lists:
+        print(f"No {corpus.bad_lists} in {shown}: the recordings that {corpus.title} lists as bad are not left out.")
+    bad = {Path(line.strip()).stem for path in lists for line in path.read_text(encoding="utf-8").splitlines()}
     return [replace(s, fault="on the corpus's own list of bad files") if s.id in bad else s for s in sources]
 
 
