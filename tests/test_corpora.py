@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.miniatures import MINIATURES, clip, text
-from wavegan import UserError, manifest, runs
+from wavegan import UserError, audio, levels, manifest, runs
 from wavegan.corpus import Corpus, divide, find
 from wavegan.discriminators import Discriminators
 from wavegan.prepare import Source
@@ -256,7 +256,38 @@ def test_presets_refuse_rates_they_were_not_made_for():
         recipe_text("hifigan_v1", "mine", 4000)
 
 
+def test_a_loudness_takes_the_place_of_a_peak_and_silence_can_be_trimmed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES["audiomnist"](tmp_path / "source")
+    prepare("audiomnist", "--source", "source", "--loudness", -30, "--trim", "--sample-rate", 16000)
+    for utterance in manifest.read("data/audiomnist/train.jsonl"):
+        assert abs(levels.loudness(audio.read(utterance.path)[0], 16000) + 30) < 0.1
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in RECIPES.glob("*/prepare.py")])
+def test_every_recipe_has_the_same_command_line(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        prepare(name, "--help")
+    shown = capsys.readouterr().out
+    options = ("source", "output", "num-workers", "limit", "sample-rate", "trim", "loudness")
+    assert stop.value.code == 0 and all(f"--{option}" in shown for option in options)
+
+
 # Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--loudness", 5], "between -70 and 0 LUFS"),
+        (["--sample-rate", 16], "between 1000 and 384000 Hz"),
+        (["--source", "http://x.org/1/a.tgz", "http://x.org/2/a.tgz"], "Two addresses end in a.tgz"),
+    ],
+)
+def test_what_can_be_known_before_a_download_is_said_before_it(options, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with mock.patch("urllib.request.urlopen", side_effect=AssertionError):
+        assert expected in refused(capsys, "ljspeech", *options)
 
 
 def test_another_version_is_refused_with_the_one_expected(tmp_path, monkeypatch, capsys):

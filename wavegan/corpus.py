@@ -6,7 +6,7 @@ A recipe's ``prepare.py`` says what the corpus is (``Corpus``) and which recordi
 from __future__ import annotations
 
 import shutil
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from pathlib import Path
 from wavegan.archive import file_name, obtain
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Settings, Source, arguments, limited, prepare, write_manifests
+from wavegan.prepare import Report, Settings, Source, limited, prepare, write_manifests
 
 DEPTH = 5  # folders to look into for a corpus: M-AILABS has its books that deep
 MOST_VALID = 100  # recordings of a vocoder's validation: each is copied and scored every few hundred steps
@@ -60,25 +60,51 @@ class Corpus:
     source: str = "download"
 
 
+def arguments(description: str | None, output: str, sample_rate: int | None = 16000) -> ArgumentParser:
+    """The command line that every recipe's ``prepare.py`` has; each adds where its recordings come from."""
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(output), help=f"folder to write (default: {output})")
+    parser.add_argument("--num-workers", type=int, help="files at once (default: one a core)")
+    parser.add_argument("--limit", type=int, help="only so many recordings, spread over all (default: all)")
+    rate = {"required": True, "help": "in Hz"} if sample_rate is None else {"help": "in Hz (default: %(default)s)"}
+    parser.add_argument("--sample-rate", type=int, default=sample_rate, **rate)
+    ways = {"nargs": "?", "choices": ["energy", "vad"], "const": "energy"}
+    parser.add_argument("--trim", **ways, help="cut the silence at both ends, told by its energy or by silero-vad")
+    parser.add_argument("--loudness", type=float, help="bring each recording to so many LUFS, such as -23")
+    return parser
+
+
+def settings_of(options: Namespace, min_seconds: float = 0.5, peak: float | None = None) -> Settings:
+    """What the command line asks for, to be checked before the long work; a loudness takes the place of a peak."""
+    peak = peak if options.loudness is None else None
+    return Settings(options.sample_rate, min_seconds, peak, options.trim, options.loudness)
+
+
+def run(options: Namespace, sources: Sequence[Source], settings: Settings) -> Report:
+    """``prepare`` as the command line asks for it, its summary printed."""
+    report = prepare(limited(sources, options.limit), options.output, settings, options.num_workers)
+    print(report)
+    return report
+
+
 def main(
     corpus: Corpus, scan: Scan, description: str | None, check: Callable[[list[Source]], None] | None = None
 ) -> None:
     """The command line of a recipe's ``prepare.py``; ``check`` refuses recordings that are not the published ones."""
     with reported():
         options = _options(corpus, description)
-        settings = Settings(options.sample_rate, corpus.min_seconds, corpus.peak, options.trim, options.loudness)
+        settings = settings_of(options, corpus.min_seconds, corpus.peak)
         look = (lambda folder: check(find(corpus, scan, [folder]))) if check else None
         folders = _obtain(corpus, options.source, options.parts, options.output / "raw", look)
         sources = find(corpus, scan, folders)
         if corpus.count and len(sources) != corpus.count:
             print(f"Found {len(sources)} of the {corpus.count} recordings of {corpus.title}.")
-        report = prepare(limited(sources, options.limit), options.output, settings, options.num_workers)
-        print(report)
+        report = run(options, sources, settings)
         print(write_manifests(options.output, divide(corpus, report.kept, {s.id: s.part for s in sources})))
 
 
 def _options(corpus: Corpus, description: str | None) -> Namespace:
-    parser = arguments(description, f"data/{corpus.name}")
+    parser = arguments(description, f"data/{corpus.name}", corpus.sample_rate)
     parser.add_argument(
         "--source",
         nargs="+",
@@ -90,9 +116,6 @@ def _options(corpus: Corpus, description: str | None) -> Namespace:
         more = f"what to download, of {', '.join(corpus.archives)} (default: {', '.join(parts)})"
         parser.add_argument("--parts", nargs="+", choices=corpus.archives, metavar="PART", help=more)
     parser.set_defaults(parts=parts)
-    parser.add_argument("--sample-rate", type=int, default=corpus.sample_rate, help="(default: %(default)s)")
-    parser.add_argument("--trim", action="store_true", help="cut the silence at both ends")
-    parser.add_argument("--loudness", type=float, help="bring each recording to so many LUFS, such as -23")
     return parser.parse_args()
 
 

@@ -5,26 +5,27 @@ What recipes share. A recipe's own ``prepare.py`` only says which files there ar
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from wavegan import audio, levels, manifest
+from wavegan import audio, levels, manifest, vad
 from wavegan.errors import UserError
 from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
 
 Item = TypeVar("Item")
+MOST_REASONS = 12  # in the summary; report.txt lists every file
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Settings:
-    """What becomes of every recording. ``peak``: the largest sample of each; ``trim``: silence at the ends goes;
-    ``loudness``: of each, in LUFS. Recordings from other settings are never mixed in one folder.
+    """What becomes of every recording. ``peak``: the largest sample of each; ``trim``: silence at the ends goes, told
+    by its energy or by silero-vad; ``loudness``: of each, in LUFS. Recordings from other settings are never mixed in
+    one folder.
     """
 
     sample_rate: int
     min_seconds: float = 0.5
     peak: float | None = None
-    trim: bool = False
+    trim: Literal["energy", "vad"] | None = None
     loudness: float | None = None
 
     def __post_init__(self) -> None:
@@ -64,6 +66,8 @@ class Settings:
             )
         if self.loudness is not None and not -70 < self.loudness < 0:
             raise UserError(f"A loudness lies between -70 and 0 LUFS, speech usually at -23; got {self.loudness:g}.")
+        if self.trim == "vad":
+            vad.check_installed()
 
 
 @dataclass(frozen=True)
@@ -86,19 +90,13 @@ class Report:
         reasons: dict[str, list[Path]] = {}
         for path, reason in self.rejected:
             reasons.setdefault(reason.replace(str(path), "it"), []).append(path)
-        for reason, paths in sorted(reasons.items()):
+        most = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_REASONS]
+        for reason, paths in most:
             shown = ", ".join(p.name for p in paths[:4]) + (", ..." if len(paths) > 4 else "")
             lines.append(f"  left out {len(paths)}: {reason} ({shown})")
+        if rest := len(self.rejected) - sum(len(paths) for _, paths in most):
+            lines.append(f"  left out {rest} for other reasons: see report.txt")
         return printable("\n".join(lines))
-
-
-def arguments(description: str | None, output: str) -> argparse.ArgumentParser:
-    """The command line that every recipe's ``prepare.py`` has; each adds where its recordings come from."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(output), help=f"folder to write (default: {output})")
-    parser.add_argument("--num-workers", type=int, help="files at once (default: one a core)")
-    parser.add_argument("--limit", type=int, help="only so many recordings, spread over all (default: all)")
-    return parser
 
 
 def limited(sources: Sequence[Item], limit: int | None) -> list[Item]:
@@ -126,7 +124,8 @@ def sources_in(folder: Path) -> list[Source]:
 def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_workers: int | None = None) -> Report:
     """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped.
 
-    A converted file carries the modification time of its source; where the two differ it is made again.
+    A converted file carries the modification time of its source, a little later for each other span of it; where that
+    differs it is made again.
 
     Raises:
         UserError: two sources share an id, ``output`` was prepared otherwise, or nothing usable is left.
@@ -195,7 +194,7 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
         return f"its id '{source.id}' leads out of the folder", rate
     try:
         source.id.encode()
-        modified = source.path.stat().st_mtime_ns
+        modified = _stamp(source)
         if target.exists() and target.stat().st_mtime_ns == modified:
             num_samples, rate = audio.probe(target).num_samples, audio.rate_of(source.path)
         else:
@@ -220,10 +219,19 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
     return Utterance(id=source.id, path=target, **size, **extra), rate
 
 
+def _stamp(source: Source) -> int:
+    """The modification time of what is made of a source, in nanoseconds; a span moves it by less than five seconds."""
+    moved = zlib.crc32(repr(source.span).encode()) if source.span else 0
+    return source.path.stat().st_mtime_ns + moved
+
+
 def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
     """The waveform as it is to be kept, or why it isn't."""
-    if waveform.abs().max() >= audio.SILENCE and settings.trim:
-        waveform = levels.trim(waveform, settings.sample_rate)
+    if settings.trim and waveform.abs().max() >= audio.SILENCE:
+        trim = vad.trim if settings.trim == "vad" else levels.trim
+        waveform = trim(waveform, settings.sample_rate)
+    if not len(waveform):
+        return "no speech in it (silero-vad)"
     if len(waveform) < max(settings.min_seconds * settings.sample_rate, 1):
         return f"shorter than {settings.min_seconds:g} s"
     if waveform.abs().max() < audio.SILENCE:

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavegan import audio
+from wavegan.corpus import arguments, run, settings_of
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Settings, Source, arguments, limited, prepare, sources_in, write_manifests
+from wavegan.prepare import Source, limited, sources_in, write_manifests
 
 FEWEST = 3  # clips of a class: one each to train on, for validation and for the test
 
@@ -70,15 +71,12 @@ def split_classes(utterances: list[Utterance]) -> dict[str, list[Utterance]]:
 def main() -> None:
     parser = arguments(__doc__, "data/labelled_folder")
     parser.add_argument("--source", "--wavs", type=Path, required=True, help="the folder of class folders")
-    parser.add_argument("--sample-rate", type=int, default=16000)
     parser.add_argument("--mixed", action="store_true", help="accept clips of different sample rates")
     options = parser.parse_args()
     sources = limited(scan(options.source), options.limit)
     if not options.mixed:
         check_rates(sources)
-    settings = Settings(options.sample_rate, min_seconds=0.05, peak=0.7)
-    report = prepare(sources, options.output, settings, options.num_workers)
-    print(report)
+    report = run(options, sources, settings_of(options, min_seconds=0.05, peak=0.7))
     classes = sorted({s.label for s in sources})
     check_classes(Counter(u.label for u in report.kept), classes, options.source)
     print(write_manifests(options.output, split_classes(report.kept)))

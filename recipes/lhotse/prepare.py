@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavegan import lhotse
-from wavegan.corpus import Corpus, divide
+from wavegan.corpus import Corpus, arguments, divide, run, settings_of
 from wavegan.errors import UserError, reported
-from wavegan.prepare import Settings, Source, arguments, limited, prepare, write_manifests
+from wavegan.prepare import Source, write_manifests
 
 PARTS = ("train", "valid", "test")
 
@@ -28,13 +28,11 @@ def scan(manifests: list[Path]) -> list[Source]:
 
 
 def main() -> None:
-    parser = arguments(__doc__, "data/lhotse")
+    parser = arguments(__doc__, "data/lhotse", sample_rate=None)
     parser.add_argument("--source", type=Path, nargs="+", required=True, help="one manifest, or three")
-    parser.add_argument("--sample-rate", type=int, required=True)
     options = parser.parse_args()
-    sources = limited(scan(options.source), options.limit)
-    report = prepare(sources, options.output, Settings(options.sample_rate), options.num_workers)
-    print(report)
+    sources = scan(options.source)
+    report = run(options, sources, settings_of(options))
     corpus = Corpus("lhotse", "Lhotse", options.sample_rate, layout=())
     print(write_manifests(options.output, divide(corpus, report.kept, {s.id: s.part for s in sources})))
 
