@@ -36,32 +36,19 @@ def scan(root: Path) -> list[Source]:
 if __name__ == "__main__":
     main(CORPUS, scan, __doc__)
 '''
-RUN = """#!/usr/bin/env bash
-# The recordings -> a vocoder: [recipe=spectral_large] FOLDER/run.sh [options of prepare.py]. Run it again to go on.
-set -euo pipefail
-recipe=${recipe:-spectral_small} folder=$(cd "$(dirname "$0")" && pwd) run=runs/NAME-${recipe:-spectral_small}
-python "$folder/prepare.py" "$@" --output data/NAME
-if compgen -G "$run/trainer*.pt" >/dev/null; then
-  wavegan train --resume "$run"
-else
-  wavegan train "$folder/$recipe.yaml" --run "$run"
-fi
-wavegan evaluate "$run" --manifest data/NAME/test.jsonl -o "$run/test"
-"""
 README = """# NAME
 
 The recordings in `WAVS`, at RATE Hz.
 Written by `wavegan recipe new`; say here whose voice it is, how many hours, and under which terms it may be used.
 
 ```bash
-python FOLDER/prepare.py
-wavegan train FOLDER/spectral_small.yaml --run runs/NAME
-wavegan evaluate runs/NAME --manifest data/NAME/test.jsonl -o runs/NAME/test
+wavegan recipe run FOLDER     # prepares, trains, evaluates; interrupted, run it again
+wavegan recipe run FOLDER --recipe spectral_large --trim --loudness -23
 ```
 | recipe | what it is |
 |---|---|
 ROWS
-`FOLDER/run.sh` does the three and goes on where it was interrupted. Results: not yet run.
+`--from 2 --to 2` takes the second stage alone. Results: not yet run.
 """
 
 
@@ -80,7 +67,7 @@ def new_recipe(name: str, wavs: Path, sample_rate: int, output: Path) -> str:
     paths = audio.find(wavs)
     texts = {f"{family}.yaml": recipe_text(family, name, sample_rate) for family in FAMILIES}
     what = "\n".join(f"| `{family}.yaml` | {description} |" for family, (_, description) in FAMILIES.items())
-    texts |= {"prepare.py": PREPARE, "run.sh": RUN, "README.md": README.replace("ROWS", f"{what}\n")}
+    texts |= {"prepare.py": PREPARE, "README.md": README.replace("ROWS", f"{what}\n")}
     place = wavs.absolute().as_posix()
     if '"' in place or "\\" in place:
         raise UserError(f"{wavs} has a quotation mark or backslash in its name. Rename it.")
@@ -92,9 +79,8 @@ def new_recipe(name: str, wavs: Path, sample_rate: int, output: Path) -> str:
     for file, text in texts.items():
         filled = text if file.endswith(".yaml") else pattern.sub(lambda match: values[match[0]], text)
         (partial / file).write_text(filled, encoding="utf-8", newline="\n")
-    (partial / "run.sh").chmod(0o755)
     partial.rename(folder)
-    return f"{folder}: {len(paths)} recordings{_duller(paths, sample_rate)}. Go on with: python {folder}/prepare.py"
+    return f"{folder}: {len(paths)} recordings{_duller(paths, sample_rate)}. Go on with: wavegan recipe run {folder}"
 
 
 def _duller(paths: list[Path], sample_rate: int) -> str:

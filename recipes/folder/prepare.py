@@ -15,6 +15,9 @@ from wavegan.errors import reported
 from wavegan.manifest import split
 from wavegan.prepare import Source, sources_in, write_manifests
 
+RECIPES = ("quarter_hour",)
+BESIDE = "vocoder-16k"
+
 
 def scan(folder: Path, speaker_folders: bool) -> list[Source]:
     """All recordings; with ``speaker_folders``, the first folder on the way to a file names who speaks."""

@@ -18,6 +18,7 @@ from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
 from wavegan.prepare import Source, limited, sources_in, write_manifests
 
+RECIPES = ("vocoder", "frames", "clips")
 FEWEST = 3  # clips of a class: one each to train on, for validation and for the test
 
 

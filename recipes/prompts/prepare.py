@@ -20,6 +20,8 @@ from wavegan.errors import UserError, reported
 from wavegan.manifest import split
 from wavegan.prepare import Source, write_manifests
 
+RECIPES = ("quarter_hour",)
+BESIDE = "vocoder-16k"
 SPEAKERS = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
 ARCHIVE = "https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sounds-{}-g722-current.tar.gz"
 

@@ -15,6 +15,7 @@ from wavegan.corpus import main
 from wavegan.layouts import SPEECH_COMMANDS, speech_commands
 from wavegan.prepare import Source
 
+RECIPES = ("vocoder", "frames", "digits")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CORPUS = replace(SPEECH_COMMANDS, name="sc09", title="Speech Commands v0.02, the digits", count=38908)
 

@@ -14,6 +14,7 @@ from wavegan.corpus import main
 from wavegan.layouts import SPEECH_COMMANDS, speech_commands
 from wavegan.prepare import Source
 
+RECIPES = ("vocoder", "frames", "words")
 CORPUS = SPEECH_COMMANDS
 
 
