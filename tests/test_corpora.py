@@ -269,7 +269,7 @@ def test_every_recipe_has_the_same_command_line(name, capsys):
     with pytest.raises(SystemExit) as stop:
         prepare(name, "--help")
     shown = capsys.readouterr().out
-    options = ("source", "output", "num-workers", "limit", "sample-rate", "trim", "loudness")
+    options = ("source", "output", "num-workers", "limit", "sample-rate", "trim", "loudness", "memmap")
     assert stop.value.code == 0 and all(f"--{option}" in shown for option in options)
 
 

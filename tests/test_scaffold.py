@@ -48,8 +48,9 @@ def test_a_new_recipe_runs_from_recordings_to_scores_and_goes_on(tmp_path, wavs,
     recipe = config.override(yaml.safe_load(path.read_text()), [*TINY, *SMALL["spectral_small"]])
     path.write_text(yaml.safe_dump(recipe))
     run_it = ("recipe", "run", "recipes/mine", "--data", "elsewhere")
-    assert run(*run_it, "--to", 2, "--trim", "--limit", 6).returncode == 0
+    assert run(*run_it, "--to", 2, "--trim", "--limit", 6, "--memmap").returncode == 0
     assert "train 4, valid 1, test 1 -> elsewhere" in capfd.readouterr().out
+    assert len(list((tmp_path / "elsewhere").glob("*.npy"))) == 2  # which the training maps
     done = run(*run_it, "--from", 2)
     assert done.returncode == 0 and "--resume runs/mine" in done.stderr and "stage 1" not in done.stderr
     assert (tmp_path / "runs/mine/test/metrics.json").is_file()

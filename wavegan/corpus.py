@@ -71,6 +71,7 @@ def arguments(description: str | None, output: str, sample_rate: int | None = 16
     ways = {"nargs": "?", "choices": ["energy", "vad"], "const": "energy"}
     parser.add_argument("--trim", **ways, help="cut the silence at both ends, told by its energy or by silero-vad")
     parser.add_argument("--loudness", type=float, help="bring each recording to so many LUFS, such as -23")
+    parser.add_argument("--memmap", action="store_true", help="for a corpus larger than memory: map it from the disk")
     return parser
 
 
@@ -100,7 +101,8 @@ def main(
         if corpus.count and len(sources) != corpus.count:
             print(f"Found {len(sources)} of the {corpus.count} recordings of {corpus.title}.")
         report = run(options, sources, settings)
-        print(write_manifests(options.output, divide(corpus, report.kept, {s.id: s.part for s in sources})))
+        parts = divide(corpus, report.kept, {s.id: s.part for s in sources})
+        print(write_manifests(options.output, parts, options.memmap))
 
 
 def _options(corpus: Corpus, description: str | None) -> Namespace:

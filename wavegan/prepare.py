@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-from wavegan import audio, levels, manifest, vad
+from wavegan import audio, levels, manifest, mapped, vad
 from wavegan.errors import UserError
 from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
@@ -175,13 +175,17 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> str:
-    """Write ``output/NAME.jsonl`` for each part of a split, remove what an earlier split left; returns a summary."""
+def write_manifests(output: Path, parts: dict[str, list[Utterance]], memmap: bool = False) -> str:
+    """Write ``output/NAME.jsonl`` for each part of a split, remove what an earlier split left; returns a summary.
+    ``memmap``: what is trained with also in one file of samples.
+    """
     for path in output.glob("*.jsonl"):
         if path.stem not in parts:
             path.unlink()
     for name, utterances in parts.items():
         manifest.write(output / f"{name}.jsonl", utterances)
+    for name in ("train", "valid"):
+        (mapped.write if memmap else mapped.remove)(output / f"{name}.jsonl")
     return f"{', '.join(f'{name} {len(part)}' for name, part in parts.items())} -> {output}"
 
 

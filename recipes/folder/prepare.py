@@ -40,7 +40,7 @@ def main() -> None:
     num_valid = min(max(units // 50, 1), 24) if options.num_valid is None else options.num_valid
     num_test = min(max(units // 25, 1), 60) if options.num_test is None else options.num_test
     parts = split(report.kept, num_valid, num_test, options.split_by)
-    print(write_manifests(options.output, parts))
+    print(write_manifests(options.output, parts, options.memmap))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def main() -> None:
     report = run(options, sources, settings_of(options, min_seconds=0.05, peak=0.7))
     classes = sorted({s.label for s in sources})
     check_classes(Counter(u.label for u in report.kept), classes, options.source)
-    print(write_manifests(options.output, split_classes(report.kept)))
+    print(write_manifests(options.output, split_classes(report.kept), options.memmap))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def main() -> None:
     sources = scan(options.source)
     report = run(options, sources, settings_of(options))
     corpus = Corpus("lhotse", "Lhotse", options.sample_rate, layout=())
-    print(write_manifests(options.output, divide(corpus, report.kept, {s.id: s.part for s in sources})))
+    parts = divide(corpus, report.kept, {s.id: s.part for s in sources})
+    print(write_manifests(options.output, parts, options.memmap))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def main() -> None:
         obtain(folder)
     report = run(options, scan(folder), settings)
     parts = split(report.kept, options.num_valid, options.num_test, held_out_speakers=options.hold_out)
-    print(write_manifests(options.output, parts))
+    print(write_manifests(options.output, parts, options.memmap))
 
 
 if __name__ == "__main__":
