@@ -89,7 +89,7 @@ class Report:
             lines.append("  recorded at " + ", ".join(f"{rate} Hz ({n})" for rate, n in self.rates.most_common()))
         reasons: dict[str, list[Path]] = {}
         for path, reason in self.rejected:
-            reasons.setdefault(reason.replace(str(path), "it"), []).append(path)
+            reasons.setdefault(reason.replace(str(path), "it") if path.name else reason, []).append(path)
         most = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_REASONS]
         for reason, paths in most:
             shown = ", ".join(p.name for p in paths[:4]) + (", ..." if len(paths) > 4 else "")
