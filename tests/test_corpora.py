@@ -364,7 +364,7 @@ def test_limit_spreads_over_the_corpus_and_can_be_raised(tmp_path, monkeypatch, 
     assert len(after) == 12 and before.items() <= after.items()
 
 
-def test_a_missing_part_of_the_official_split_is_drawn_from_training():
+def test_a_missing_part_of_the_official_split_is_drawn_from_training(capsys):
     corpus = Corpus("x", "X", 16000, ())
     utterances = [
         manifest.Utterance(id=f"u{i}", path=Path(f"{i}.flac"), sample_rate=16000, num_samples=16000) for i in range(40)
@@ -373,5 +373,7 @@ def test_a_missing_part_of_the_official_split_is_drawn_from_training():
     parts = divide(corpus, utterances, places)
     assert [u.id for u in parts["test"]] == ["u0", "u1", "u2", "u3"]
     assert len(parts["valid"]) == 3 and len(parts["train"]) == 33
+    assert not capsys.readouterr().out
     only_valid = divide(corpus, utterances, dict.fromkeys(places, "valid"))
+    assert "No recording is of the training part of X" in capsys.readouterr().out
     assert [len(only_valid[name]) for name in ("train", "valid", "test")] == [32, 4, 4]

@@ -53,8 +53,11 @@ def test_nothing_usable_is_one_error(tmp_path):
     audio.write(tmp_path / "a.wav", speech_like(0.1), RATE)
     with pytest.raises(UserError, match="None of 1 recordings can be used"):
         prepare(sources_in(tmp_path), tmp_path / "out", Settings(RATE))
+    audio.write(tmp_path / "b.wav", speech_like(1.0), RATE)
+    sources = sources_in(tmp_path)
+    prepare(sources, tmp_path / "out", Settings(8000))  # nothing was kept: other settings mix with nothing
     with pytest.raises(UserError, match="Choose another output folder"):
-        prepare(sources_in(tmp_path), tmp_path / "out", Settings(8000))
+        prepare(sources, tmp_path / "out", Settings(RATE))
 
 
 def test_twin_ids_are_refused(tmp_path):

@@ -56,6 +56,13 @@ def test_a_new_recipe_runs_from_recordings_to_scores_and_goes_on(tmp_path, wavs,
     assert (tmp_path / "runs/mine/test/metrics.json").is_file()
 
 
+def test_a_new_recipe_does_not_write_among_its_recordings(tmp_path, wavs, monkeypatch, capfd):
+    monkeypatch.chdir(wavs)
+    assert run("recipe", "new", "mine", "--wavs", wavs, "--sample-rate", 24000).returncode == 0
+    assert run("recipe", "run", "recipes/mine").returncode == 2
+    assert "data/mine lies in" in capfd.readouterr().err and not (wavs / "data").exists()
+
+
 def test_recordings_of_a_lower_rate_are_named(tmp_path, wavs):
     done = run("recipe", "new", "high", "--wavs", wavs, "--sample-rate", 48000, "-o", tmp_path)
     assert "will sound duller than 48000 Hz can (12 at 24000 Hz)" in done.stdout

@@ -5,6 +5,7 @@ A recipe's ``prepare.py`` says what the corpus is (``Corpus``) and which recordi
 
 from __future__ import annotations
 
+import os
 import shutil
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections import Counter
@@ -81,6 +82,19 @@ def settings_of(options: Namespace, min_seconds: float = 0.5, peak: float | None
     return Settings(options.sample_rate, min_seconds, peak, options.trim, options.loudness)
 
 
+def check_apart(source: Path, output: Path) -> None:
+    """Refuse an output among the recordings: another time, what was written would be taken for recordings.
+
+    Raises:
+        UserError: ``output`` lies in ``source``.
+    """
+    if Path(os.path.abspath(output)).is_relative_to(os.path.abspath(source)):
+        raise UserError(
+            f"{output} lies in {source}, whose sound files are all taken: what is written would be taken as well when "
+            "it is run again. Stand in another folder, or give another --output."
+        )
+
+
 def run(options: Namespace, sources: Sequence[Source], settings: Settings) -> Report:
     """``prepare`` as the command line asks for it, its summary printed."""
     report = prepare(limited(sources, options.limit), options.output, settings, options.num_workers)
@@ -95,6 +109,8 @@ def main(
     with reported():
         options = _options(corpus, description)
         settings = settings_of(options, corpus.min_seconds, corpus.peak)
+        for source in () if corpus.layout else options.source:
+            check_apart(Path(source), options.output)
         look = (lambda folder: check(find(corpus, scan, [folder]))) if check else None
         folders = _obtain(corpus, options.source, options.parts, options.output / "raw", look)
         sources = find(corpus, scan, folders)
@@ -169,6 +185,7 @@ def divide(corpus: Corpus, utterances: list[Utterance], parts: dict[str, str | N
     """
     own = {name: [u for u in utterances if (parts[u.id] or "train") == name] for name in ("train", "valid", "test")}
     if not own["train"]:
+        print(f"No recording is of the training part of {corpus.title}: all are split anew, not as it is published.")
         own = {"train": utterances, "valid": [], "test": []}
     if not own["valid"] or not own["test"]:
         units = len({u.speaker if corpus.split_by == "speaker" else u.id for u in own["train"]})

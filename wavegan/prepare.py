@@ -248,12 +248,12 @@ def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
 
 
 def _same_settings(path: Path, settings: Settings) -> None:
-    """Files from different settings must not mix in one folder."""
+    """Files from different settings must not mix in one folder; where there are none yet, anything goes."""
     usual = Settings(settings.sample_rate)
     always = ("sample_rate", "min_seconds")
     changed = {k: v for k, v in asdict(settings).items() if k in always or v != getattr(usual, k)}
     text = json.dumps(changed)
-    if not path.exists():
+    if not path.exists() or not any(path.parent.glob("audio/**/*.flac")):
         write_atomically(path, text.encode())
     elif (found := path.read_text()) != text:
         raise UserError(f"{path.parent} was prepared with {found}, now {text}. Choose another output folder.")

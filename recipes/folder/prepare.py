@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from wavegan.corpus import arguments, run, settings_of
+from wavegan.corpus import arguments, check_apart, run, settings_of
 from wavegan.errors import reported
 from wavegan.manifest import split
 from wavegan.prepare import Source, sources_in, write_manifests
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--speaker-folders", action="store_true", help="the first level of folders names the speakers")
     parser.add_argument("--split-by", choices=["file", "speaker"], default="file")
     options = parser.parse_args()
+    check_apart(options.source, options.output)
     report = run(options, scan(options.source, options.speaker_folders), settings_of(options))
     units = len({u.speaker if options.split_by == "speaker" else u.id for u in report.kept})
     num_valid = min(max(units // 50, 1), 24) if options.num_valid is None else options.num_valid

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavegan import audio
-from wavegan.corpus import arguments, run, settings_of
+from wavegan.corpus import arguments, check_apart, run, settings_of
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
 from wavegan.prepare import Source, limited, sources_in, write_manifests
@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--source", "--wavs", type=Path, required=True, help="the folder of class folders")
     parser.add_argument("--mixed", action="store_true", help="accept clips of different sample rates")
     options = parser.parse_args()
+    check_apart(options.source, options.output)
     sources = limited(scan(options.source), options.limit)
     if not options.mixed:
         check_rates(sources)

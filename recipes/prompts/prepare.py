@@ -50,7 +50,11 @@ def fetch_debian(folder: Path) -> None:
             print(f"Downloading {package}", file=sys.stderr)
             _run(["apt-get", "download", package], folder)
         (deb,) = list(folder.glob(f"{package}_*.deb"))[-1:]
-        _run(["dpkg-deb", "-x", deb.name, "."], folder)
+        try:
+            _run(["dpkg-deb", "-x", deb.name, "."], folder)
+        except UserError:
+            deb.unlink()  # cut short: to be downloaded again
+            raise
 
 
 def fetch_archive(folder: Path) -> None:
