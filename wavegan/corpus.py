@@ -16,7 +16,8 @@ from pathlib import Path
 from wavegan.archive import file_name, obtain
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Report, Settings, Source, limited, prepare, write_manifests
+from wavegan.prepare import Settings, Source, limited, prepare, write_manifests
+from wavegan.report import Report
 
 DEPTH = 5  # folders to look into for a corpus: M-AILABS has its books that deep
 MOST_VALID = 100  # recordings of a vocoder's validation: each is copied and scored every few hundred steps

@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -23,9 +24,9 @@ from wavegan.errors import UserError
 from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
+from wavegan.report import Report, printable
 
 Item = TypeVar("Item")
-MOST_REASONS = 12  # in the summary; report.txt lists every file
 
 
 @dataclass(frozen=True)
@@ -70,35 +71,6 @@ class Settings:
             vad.check_installed()
 
 
-@dataclass(frozen=True)
-class Report:
-    """What became of each source: ``kept`` utterances, and ``rejected`` as (path, reason). ``rates``: how many of the
-    kept ones were recorded at which sample rate.
-    """
-
-    kept: list[Utterance]
-    rejected: list[tuple[Path, str]]
-    rates: Counter[int]
-
-    def __str__(self) -> str:
-        hours = sum(u.seconds for u in self.kept) / 3600
-        speakers = len({u.speaker for u in self.kept} - {None})
-        who = f" of {speakers} speaker{'s' * (speakers > 1)}" if speakers else ""
-        lines = [f"Kept {len(self.kept)} recordings{who}, {hours:.2f} h; left out {len(self.rejected)}."]
-        if self.rates:
-            lines.append("  recorded at " + ", ".join(f"{rate} Hz ({n})" for rate, n in self.rates.most_common()))
-        reasons: dict[str, list[Path]] = {}
-        for path, reason in self.rejected:
-            reasons.setdefault(reason.replace(str(path), "it") if path.name else reason, []).append(path)
-        most = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_REASONS]
-        for reason, paths in most:
-            shown = ", ".join(p.name for p in paths[:4]) + (", ..." if len(paths) > 4 else "")
-            lines.append(f"  left out {len(paths)}: {reason} ({shown})")
-        if rest := len(self.rejected) - sum(len(paths) for _, paths in most):
-            lines.append(f"  left out {rest} for other reasons: see report.txt")
-        return printable("\n".join(lines))
-
-
 def limited(sources: Sequence[Item], limit: int | None) -> list[Item]:
     """``limit`` of the sources or utterances, evenly spread, or all of them.
 
@@ -119,6 +91,17 @@ def sources_in(folder: Path) -> list[Source]:
     twins = {stem for stem, count in Counter(stems).items() if count > 1}
     ids = [f"{s}{p.suffix}" if s in twins else s for s, p in zip(stems, paths, strict=True)]
     return [Source(path, id) for path, id in zip(paths, ids, strict=True)]
+
+
+def rates(paths: Sequence[Path]) -> Counter[int]:
+    """How many sound files have which sample rate; those that can't be read, which the preparation lists, aside."""
+
+    def rate(path: Path) -> int | None:
+        with suppress(UserError):
+            return audio.rate_of(path)
+
+    with ThreadPoolExecutor() as pool:
+        return Counter(found for found in pool.map(rate, paths) if found)
 
 
 def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_workers: int | None = None) -> Report:
@@ -168,11 +151,6 @@ def _convert_all(sources: Sequence[Source], folder: Path, settings: Settings, nu
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(threads)
     return outcomes
-
-
-def printable(text: str) -> str:
-    """``text`` with bytes of file names that are no UTF-8 spelt out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def write_manifests(output: Path, parts: dict[str, list[Utterance]], memmap: bool = False) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 from wavegan import audio
 from wavegan.errors import UserError
+from wavegan.prepare import rates
 from wavegan.presets import FAMILIES, recipe_text
 
 PREPARE = '''"""NAME: recordings of one's own, RATE Hz.
@@ -85,11 +84,7 @@ def new_recipe(name: str, wavs: Path, sample_rate: int, output: Path) -> str:
 
 def _duller(paths: list[Path], sample_rate: int) -> str:
     """A warning where recordings have less than the rate asked for."""
-    rates: Counter[int] = Counter()
-    for path in paths:
-        with suppress(UserError):  # the preparation lists what can't be read
-            rates[audio.rate_of(path)] += 1
-    lower = {rate: count for rate, count in rates.items() if rate < sample_rate}
+    lower = {rate: count for rate, count in rates(paths).items() if rate < sample_rate}
     if not lower:
         return ""
     shown = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(lower.items()))

@@ -8,15 +8,13 @@ Each class gives about a tenth of its clips to the test and a twentieth to valid
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from wavegan import audio
 from wavegan.corpus import arguments, check_apart, run, settings_of
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Source, limited, sources_in, write_manifests
+from wavegan.prepare import Source, limited, rates, sources_in, write_manifests
 
 RECIPES = ("vocoder", "frames", "clips")
 FEWEST = 3  # clips of a class: one each to train on, for validation and for the test
@@ -48,12 +46,9 @@ def check_classes(counts: Counter, classes: list[str], folder: Path) -> None:
 
 def check_rates(sources: list[Source]) -> None:
     """Refuse mixed sample rates: the generator would learn two sounds for each class."""
-    rates: Counter[int] = Counter()
-    for source in sources:
-        with suppress(UserError):  # what can't be read is left out, and reported, by the preparation
-            rates[audio.probe(source.path).sample_rate] += 1
-    if len(rates) > 1:
-        shown = ", ".join(f"{count} at {rate} Hz" for rate, count in rates.most_common())
+    found = rates([source.path for source in sources])
+    if len(found) > 1:
+        shown = ", ".join(f"{count} at {rate} Hz" for rate, count in found.most_common())
         raise UserError(
             f"The clips have different sample rates: {shown}. Add --mixed to bring all to one; those with a "
             "lower rate will sound duller."
