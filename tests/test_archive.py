@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import io
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from wavegan import UserError
@@ -76,7 +78,7 @@ def test_a_download_that_is_complete_but_unnamed_is_taken(url, tmp_path):
 def test_wrong_content_is_removed(url, tmp_path):
     Handler.requests = ["not the first"]
     with pytest.raises(UserError, match="expected 1234: not the published file"):
-        fetch(url, tmp_path, sha256="1234")
+        fetch(url, tmp_path, "1234")
     assert not list(tmp_path.iterdir())
 
 
@@ -155,6 +157,58 @@ def zip_of(path: Path, members: dict[str, bytes]) -> Path:
         for name, data in members.items():
             file.writestr(name, data)
     return path
+
+
+def test_damaged_locked_and_odd_archives(tmp_path):
+    with tarfile.open(tmp_path / "bad.tar.xz", "w:xz") as tar:
+        content = " ".join(map(str, np.random.default_rng(0).integers(1 << 40, size=50_000))).encode()
+        info = tarfile.TarInfo("one.txt")
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    data = bytearray((tmp_path / "bad.tar.xz").read_bytes())
+    data[len(data) // 2] ^= 255
+    (tmp_path / "bad.tar.xz").write_bytes(data)
+    data = bytearray(zip_of(tmp_path / "locked.zip", {"one.txt": b"1"}).read_bytes())
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(header) + flags] |= 1  # under a password
+    (tmp_path / "locked.zip").write_bytes(data)
+    for name in ("bad.tar.xz", "locked.zip"):
+        with pytest.raises(UserError, match=f"{name} can't be extracted .*Download it again"):
+            unpack(tmp_path / name, tmp_path / "bad")
+        assert not (tmp_path / "bad").exists()
+    unpack(zip_of(tmp_path / "here.zip", {"./": b"", "./one.txt": b"1"}), tmp_path / "out")
+    assert (tmp_path / "out" / "one.txt").read_bytes() == b"1"
+
+
+def test_what_the_system_refuses_is_no_fault_of_the_archive(tmp_path, monkeypatch):
+    archive = tar_of(tmp_path / "corpus.tar.gz", {"one.txt": b"1"})
+
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", refuse)
+    with pytest.raises(UserError, match="Permission denied.*mend the folder, or choose another --output"):
+        obtain("download", "http://127.0.0.1:9/corpus.tar.gz", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [archive.name]
+
+
+def test_archives_of_one_name_are_told_apart(tmp_path):
+    places = []
+    for language in ("de", "fr"):
+        (tmp_path / language).mkdir()
+        places.append(str(tar_of(tmp_path / language / "clips.tar.gz", {f"{language}.txt": b"1"})))
+    folders = [obtain(place, place, tmp_path / "raw") for place in places]
+    assert [[path.name for path in folder.iterdir()] for folder in folders] == [["de.txt"], ["fr.txt"]]
+    tar_of(Path(places[0]), {"another.txt": b"12"})
+    assert (obtain(places[0], places[0], tmp_path / "raw") / "another.txt").is_file()
+
+
+def test_a_published_md5_is_a_checksum_too(tmp_path):
+    archive = tar_of(tmp_path / "a.tar.gz", {"one.txt": b"1"})
+    md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+    assert obtain(str(archive), "https://x.org/a.tar.gz", tmp_path / "out", md5).is_dir()
+    with pytest.raises(UserError, match="has the checksum .*, expected 0{32}"):
+        obtain(str(archive), "https://x.org/a.tar.gz", tmp_path / "other", "0" * 32)
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:/evil.txt", "..\\evil.txt"])

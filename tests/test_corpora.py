@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.miniatures import MINIATURES, clip, text
-from wavegan import UserError, manifest, runs
+from wavegan import UserError, audio, levels, manifest, runs
 from wavegan.corpus import Corpus, divide, find
 from wavegan.discriminators import Discriminators
 from wavegan.prepare import Source
@@ -70,6 +70,7 @@ def test_ljspeech(tmp_path):
     found = scanned("ljspeech", tmp_path)
     assert len(found) == 12  # quotation marks in the texts join no lines
     assert found["LJ001-0001"].text == '"an opening one only' and found["LJ001-0002"].text == "in fourteen sixty-five"
+    assert found["LJ001-0003"].text == "the printer's"  # where the normalised text is empty, the other one
 
 
 def test_libritts(tmp_path):
@@ -83,6 +84,22 @@ def test_libritts(tmp_path):
 def test_libritts_r(tmp_path):
     found = scanned("libritts_r", tmp_path)
     assert [s.id for s in found.values() if s.fault] == ["103_1240_000001_000001"]
+
+
+def test_libritts_r_without_its_list_of_failures_says_so(tmp_path, capsys):
+    MINIATURES["libritts_r"](tmp_path)
+    recipe = script("libritts_r")
+    sources = find(recipe["CORPUS"], recipe["scan"], [tmp_path / "LibriTTS_R"])
+    assert len(sources) == 12 and not any(s.fault for s in sources)
+    assert "No *_bad_sample_list.txt in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "other"), [("libritts", "libritts_r"), ("libritts_r", "libritts")])
+def test_libritts_and_its_restored_twin_are_not_mistaken_for_each_other(name, other, tmp_path):
+    MINIATURES[other](tmp_path)
+    recipe = script(name)
+    with pytest.raises(UserError, match="is of LibriTTS.*, expected LibriTTS.*Use the recipe of that corpus"):
+        find(recipe["CORPUS"], recipe["scan"], [tmp_path])
 
 
 def test_vctk(tmp_path):
@@ -130,7 +147,7 @@ def test_arctic(tmp_path):
 
 
 def test_m_ailabs(tmp_path):
-    found = scanned("m_ailabs", tmp_path)
+    found = scanned("m_ailabs", tmp_path / "mixed")  # a folder above the corpus says nothing of its voices
     assert len(found) == 18 and {s.speaker for s in found.values()} == {"eva_k", "karlsson", None}
     assert found["karlsson/altehous/altehous_01_f000001"].text == "in dem ich wohne"
 
@@ -239,7 +256,38 @@ def test_presets_refuse_rates_they_were_not_made_for():
         recipe_text("hifigan_v1", "mine", 4000)
 
 
+def test_a_loudness_takes_the_place_of_a_peak_and_silence_can_be_trimmed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES["audiomnist"](tmp_path / "source")
+    prepare("audiomnist", "--source", "source", "--loudness", -30, "--trim", "--sample-rate", 16000)
+    for utterance in manifest.read("data/audiomnist/train.jsonl"):
+        assert abs(levels.loudness(audio.read(utterance.path)[0], 16000) + 30) < 0.1
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in RECIPES.glob("*/prepare.py")])
+def test_every_recipe_has_the_same_command_line(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        prepare(name, "--help")
+    shown = capsys.readouterr().out
+    options = ("source", "output", "num-workers", "limit", "sample-rate", "trim", "loudness", "memmap")
+    assert stop.value.code == 0 and all(f"--{option}" in shown for option in options)
+
+
 # Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--loudness", 5], "between -70 and 0 LUFS"),
+        (["--sample-rate", 16], "between 1000 and 384000 Hz"),
+        (["--source", "http://x.org/1/a.tgz", "http://x.org/2/a.tgz"], "Two addresses end in a.tgz"),
+    ],
+)
+def test_what_can_be_known_before_a_download_is_said_before_it(options, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with mock.patch("urllib.request.urlopen", side_effect=AssertionError):
+        assert expected in refused(capsys, "ljspeech", *options)
 
 
 def test_another_version_is_refused_with_the_one_expected(tmp_path, monkeypatch, capsys):
@@ -252,7 +300,8 @@ def test_another_version_is_refused_with_the_one_expected(tmp_path, monkeypatch,
     for path in (tmp_path / "v1" / "backward").iterdir():
         path.unlink()
     (tmp_path / "v1" / "backward").rmdir()
-    assert "Speech Commands v0.02" in refused(capsys, "speech_commands", "--source", "v1")
+    for name in ("speech_commands", "sc09"):
+        assert "is not Speech Commands v0.02" in refused(capsys, name, "--source", "v1")
     assert not (tmp_path / "data").exists()
 
 
@@ -315,7 +364,7 @@ def test_limit_spreads_over_the_corpus_and_can_be_raised(tmp_path, monkeypatch, 
     assert len(after) == 12 and before.items() <= after.items()
 
 
-def test_a_missing_part_of_the_official_split_is_drawn_from_training():
+def test_a_missing_part_of_the_official_split_is_drawn_from_training(capsys):
     corpus = Corpus("x", "X", 16000, ())
     utterances = [
         manifest.Utterance(id=f"u{i}", path=Path(f"{i}.flac"), sample_rate=16000, num_samples=16000) for i in range(40)
@@ -324,5 +373,7 @@ def test_a_missing_part_of_the_official_split_is_drawn_from_training():
     parts = divide(corpus, utterances, places)
     assert [u.id for u in parts["test"]] == ["u0", "u1", "u2", "u3"]
     assert len(parts["valid"]) == 3 and len(parts["train"]) == 33
+    assert not capsys.readouterr().out
     only_valid = divide(corpus, utterances, dict.fromkeys(places, "valid"))
+    assert "No recording is of the training part of X" in capsys.readouterr().out
     assert [len(only_valid[name]) for name in ("train", "valid", "test")] == [32, 4, 4]

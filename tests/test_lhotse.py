@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import runpy
 import sys
+import tarfile
 from pathlib import Path
 from unittest import mock
 
@@ -69,6 +71,57 @@ def test_three_manifests_are_the_split(tmp_path, monkeypatch):
         paths.append(lines(tmp_path / f"{part}.jsonl", *records))
     run("prepare.py", "--source", *paths, "--sample-rate", RATE, "--output", "data/x")
     assert [len(manifest.read(f"data/x/{name}.jsonl")) for name in ("train", "valid", "test")] == [3, 2, 1]
+
+
+def shard(folder: Path, number: int, ids: list[str]) -> None:
+    """As lhotse's SharWriter writes: each recording as a file named by its cut, and what is said of it, in one tar."""
+    folder.mkdir(exist_ok=True)
+    cuts = []
+    with tarfile.open(folder / f"recording.{number:06d}.tar", "w") as tar:
+        for i, id in enumerate(ids):
+            audio.write(folder / "clip.flac", speech_like(1.0, seed=10 * number + i), RATE)
+            whole = recording(id, "")
+            whole["sources"][0] |= {"type": "shar"}
+            cuts.append(cut(id, whole, 0.0, 1.0, speaker="anna", text="sí"))
+            for suffix, data in ((".flac", (folder / "clip.flac").read_bytes()), (".json", json.dumps(whole).encode())):
+                info = tarfile.TarInfo(id + suffix)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    (folder / "clip.flac").unlink()
+    lines(folder / f"cuts.{number:06d}.jsonl.gz", *cuts)
+
+
+def test_shards_are_read_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shard(tmp_path / "shar", 0, ["a.1-0", "b/c", "d", "e", "f"])
+    shard(tmp_path / "shar", 1, ["g", "h", "i"])
+    options = ("prepare.py", "--source", "shar", "--sample-rate", RATE)
+    run(*options)
+    found = {u.id: u for name in ("train", "valid", "test") for u in manifest.read(f"data/lhotse/{name}.jsonl")}
+    assert sorted(found) == ["a.1-0", "b/c", "d", "e", "f", "g", "h", "i"]
+    assert found["b/c"].text == "sí" and found["h"].speaker == "anna"
+    for id, seed in (("b/c", 1), ("h", 11)):
+        waveform, _ = audio.read(found[id].path)
+        assert (waveform - speech_like(1.0, seed=seed)).abs().max() < 1e-4
+    places = {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*.flac")}
+    run(*options)
+    assert places == {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*.flac")}
+
+
+def test_bad_shards(tmp_path):
+    with pytest.raises(UserError, match="holds no shards of Lhotse"):
+        lhotse.read_shards(tmp_path, tmp_path / "work")
+    shard(tmp_path / "shar", 0, ["a", "b"])
+    (alone, _) = lhotse.read(tmp_path / "shar" / "cuts.000000.jsonl.gz")
+    assert alone.fault == "it lies in a shard: give the folder of the shards"
+    data = (tmp_path / "shar" / "recording.000000.tar").read_bytes()
+    (tmp_path / "shar" / "recording.000000.tar").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="recording.000000.tar can't be extracted"):
+        lhotse.read_shards(tmp_path / "shar", tmp_path / "work")
+    (tmp_path / "shar" / "recording.000000.tar").unlink()
+    with pytest.raises(UserError, match="No such archive: .*recording.000000.tar"):
+        lhotse.read_shards(tmp_path / "shar", tmp_path / "work")
+    assert not list((tmp_path / "work").iterdir())
 
 
 def test_what_is_no_plain_file_is_left_out_with_the_reason(tmp_path):

@@ -53,8 +53,11 @@ def test_nothing_usable_is_one_error(tmp_path):
     audio.write(tmp_path / "a.wav", speech_like(0.1), RATE)
     with pytest.raises(UserError, match="None of 1 recordings can be used"):
         prepare(sources_in(tmp_path), tmp_path / "out", Settings(RATE))
+    audio.write(tmp_path / "b.wav", speech_like(1.0), RATE)
+    sources = sources_in(tmp_path)
+    prepare(sources, tmp_path / "out", Settings(8000))  # nothing was kept: other settings mix with nothing
     with pytest.raises(UserError, match="Choose another output folder"):
-        prepare(sources_in(tmp_path), tmp_path / "out", Settings(8000))
+        prepare(sources, tmp_path / "out", Settings(RATE))
 
 
 def test_twin_ids_are_refused(tmp_path):
@@ -139,6 +142,29 @@ def test_pieces_of_long_recordings_are_the_samples_between(tmp_path):
     piece, _ = audio.read(report.kept[0].path)
     whole, _ = audio.read(tmp_path / "long.flac")
     assert (piece - whole[8000:32000]).abs().max() <= 1 / 32768
+
+
+def test_a_piece_that_begins_elsewhere_is_cut_again_and_only_that(tmp_path):
+    audio.write(tmp_path / "long.flac", speech_like(4.0, RATE), RATE)
+    whole, _ = audio.read(tmp_path / "long.flac")
+    states = []
+    for begin in (0.5, 0.5, 1.0):
+        spans = {"a": (begin, begin + 1.5), "b": (2.0, 3.0)}
+        sources = [Source(tmp_path / "long.flac", id, span=span) for id, span in spans.items()]
+        paths = [u.path for u in prepare(sources, tmp_path / "out", Settings(RATE)).kept]
+        piece, first = audio.read(paths[0])[0], int(begin * RATE)
+        assert (piece - whole[first : first + 24000]).abs().max() <= 1 / 32768
+        states.append([path.stat().st_ino for path in paths])
+    assert states[0] == states[1] and states[1][1] == states[2][1]
+
+
+def test_a_summary_of_many_different_reasons_stays_short(tmp_path):
+    audio.write(tmp_path / "a.wav", speech_like(1.0), RATE)
+    sources = [Source(tmp_path / "a.wav", "a")]
+    sources += [Source(tmp_path / "a.wav", f"b{i}", fault=f"reason {i // 2}") for i in range(60)]
+    text = str(prepare(sources, tmp_path / "out", Settings(RATE)))
+    assert "left out 60." in text and text.count("\n") == 14 and "left out 36 for other reasons" in text
+    assert (tmp_path / "out" / "report.txt").read_text().count("reason 29") == 2
 
 
 @pytest.mark.parametrize("id", ["../x", "a/../../x", "/tmp/x"])

@@ -45,6 +45,7 @@ def test_folder_recipe_from_recordings_to_scores(tmp_path):
         (["--wavs", "nowhere"], "nowhere is not a folder"),
         (["--wavs", "empty"], "holds no sound files"),
         (["--wavs", "one"], "1 files can't give 1 for validation"),
+        (["--wavs", "."], "data/folder lies in ., whose sound files are all taken"),
     ],
 )
 def test_folder_recipe_refusals(tmp_path, options, expected):
@@ -82,6 +83,17 @@ def test_prompts_recipe_on_a_miniature_of_the_packages(tmp_path):
     assert {u.speaker for u in held_out} == {"carlo"} and held_out[0].id == "it/digits/0"
     done = python(script, "--source", "a.wav", cwd=tmp_path)
     assert done.returncode == 2 and "no .g722 prompts" in done.stderr
+
+
+def test_a_package_cut_short_goes_to_be_downloaded_again(tmp_path):
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("no dpkg-deb")
+    package = tmp_path / "out" / "raw" / "asterisk-core-sounds-en-g722_1.6.1-1_all.deb"
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"!<arch>\n")
+    done = python(ROOT / "recipes/prompts/prepare.py", "--output", "out", cwd=tmp_path)
+    assert done.returncode == 2 and "dpkg-deb" in done.stderr and "Traceback" not in done.stderr
+    assert not package.exists()
 
 
 def test_published_script_runs(tmp_path):
@@ -147,13 +159,13 @@ def done_sha(text: str) -> str:
 
 def test_sc09_recipe_on_a_miniature(tmp_path):
     source = tmp_path / "commands"
-    for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "happy"):
+    for word in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "backward"):
         (source / word).mkdir(parents=True)
         for speaker in ("0a7c2a8d", "0b09edd3", "0c5027de"):
             audio.write(source / word / f"{speaker}_nohash_0.wav", speech_like(0.9, seed=len(word)), RATE)
     script = ROOT / "recipes/sc09/prepare.py"
     done = python(script, "--source", source, cwd=tmp_path)
-    assert done.returncode == 2 and "no folder there has zero and validation_list.txt" in done.stderr
+    assert done.returncode == 2 and "no folder there has zero and backward and validation_list.txt" in done.stderr
     (source / "validation_list.txt").write_text("".join(f"{p.name}/0b09edd3_nohash_0.wav\n" for p in source.iterdir()))
     (source / "testing_list.txt").write_text("".join(f"{p.name}/0c5027de_nohash_0.wav\n" for p in source.iterdir()))
     done = python(script, "--source", source, cwd=tmp_path)

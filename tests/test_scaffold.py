@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.conftest import speech_like
 from tests.test_cli import assert_refused, run
-from wavegan import audio, manifest
+from tests.test_corpora import SMALL, TINY
+from wavegan import audio, config, manifest
 from wavegan.recipe import load_recipe
 
 
@@ -27,17 +29,38 @@ def test_a_new_recipe_prepares_and_loads(tmp_path, wavs, monkeypatch):
     done = run("recipe", "new", "my-voice", "--wavs", wavs, "--sample-rate", 24000)
     assert done.returncode == 0 and "recipes/my-voice: 12 recordings. Go on with" in done.stdout, done.stderr
     folder = tmp_path / "recipes" / "my-voice"
-    names = {"README.md", "prepare.py", "run.sh", "hifigan_v1.yaml", "spectral_small.yaml", "spectral_large.yaml"}
+    names = {"README.md", "prepare.py", "hifigan_v1.yaml", "spectral_small.yaml", "spectral_large.yaml"}
     assert {path.name for path in folder.iterdir()} == names and not list(folder.parent.glob(".*"))
     for path in folder.glob("*.yaml"):
         recipe = load_recipe(path)
         assert recipe.task.features.sample_rate == 24000 and str(recipe.data.train) == "data/my-voice/train.jsonl"
-    texts = {name: (folder / name).read_text() for name in ("README.md", "prepare.py", "run.sh")}
+    texts = {name: (folder / name).read_text() for name in ("README.md", "prepare.py")}
     assert f"`{wavs.as_posix()}`" in texts["README.md"] and not any("FOLDER" in text for text in texts.values())
-    assert subprocess.run(["bash", "-n", folder / "run.sh"]).returncode == 0
     done = subprocess.run([sys.executable, "recipes/my-voice/prepare.py"], capture_output=True, text=True)
     assert done.returncode == 0 and "train 10, valid 1, test 1 -> data/my-voice" in done.stdout, done.stderr
     assert manifest.read("data/my-voice/train.jsonl")[0].sample_rate == 24000
+
+
+def test_a_new_recipe_runs_from_recordings_to_scores_and_goes_on(tmp_path, wavs, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert run("recipe", "new", "mine", "--wavs", wavs, "--sample-rate", 24000).returncode == 0
+    path = tmp_path / "recipes" / "mine" / "spectral_small.yaml"
+    recipe = config.override(yaml.safe_load(path.read_text()), [*TINY, *SMALL["spectral_small"]])
+    path.write_text(yaml.safe_dump(recipe))
+    run_it = ("recipe", "run", "recipes/mine", "--data", "elsewhere")
+    assert run(*run_it, "--to", 2, "--trim", "--limit", 6, "--memmap").returncode == 0
+    assert "train 4, valid 1, test 1 -> elsewhere" in capfd.readouterr().out
+    assert len(list((tmp_path / "elsewhere").glob("*.npy"))) == 2  # which the training maps
+    done = run(*run_it, "--from", 2)
+    assert done.returncode == 0 and "--resume runs/mine" in done.stderr and "stage 1" not in done.stderr
+    assert (tmp_path / "runs/mine/test/metrics.json").is_file()
+
+
+def test_a_new_recipe_does_not_write_among_its_recordings(tmp_path, wavs, monkeypatch, capfd):
+    monkeypatch.chdir(wavs)
+    assert run("recipe", "new", "mine", "--wavs", wavs, "--sample-rate", 24000).returncode == 0
+    assert run("recipe", "run", "recipes/mine").returncode == 2
+    assert "data/mine lies in" in capfd.readouterr().err and not (wavs / "data").exists()
 
 
 def test_recordings_of_a_lower_rate_are_named(tmp_path, wavs):

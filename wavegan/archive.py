@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.client
+import lzma
+import os
 import shutil
 import tarfile
 import urllib.error
@@ -18,14 +20,17 @@ from wavegan.errors import UserError
 from wavegan.progress import Bar
 
 BLOCK = 1 << 20
+MD5_LENGTH = 32
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
+DAMAGED += (NotImplementedError, RuntimeError)  # a zip by a method that Python hasn't, or under a password
 
 
-class NoRoom(UserError):
-    """The disk is too small: no fault of the archive, which is kept."""
+class Refused(UserError):
+    """The system refused (no room, no permission, a bad disk): no fault of the archive, which is kept."""
 
 
 def obtain(
-    source: str, url: str, folder: Path, sha256: str | None = None, check: Callable[[Path], None] | None = None
+    source: str, url: str, folder: Path, checksum: str | None = None, check: Callable[[Path], None] | None = None
 ) -> Path:
     """The folder of a corpus: ``source`` itself if it is one, or what a downloaded or given archive holds.
 
@@ -33,8 +38,8 @@ def obtain(
         source: "download", an archive, its address elsewhere, or a folder.
         url: where it was published.
         folder: where to download and unpack.
-        sha256: of the published archive; a given one is held to it if it has the published name. ``check`` raises
-            UserError if the unpacked contents are not the published ones.
+        checksum: SHA-256 or MD5 of the published archive; a given one is held to it if it has the published name.
+            ``check`` raises UserError if the unpacked contents are not the published ones.
 
     Raises:
         UserError: no such file, no connection, no room, or other content than published; what is wrong is not kept.
@@ -45,20 +50,20 @@ def obtain(
         return Path(source)
     remote = source == "download" or "://" in source
     address = url if source == "download" else source
-    expected = sha256 if file_name(address) == file_name(url) else None
-    unpacked = folder / f"{file_name(address)}.unpacked"
+    expected = checksum if file_name(address) == file_name(url) else None
     archive = folder / file_name(address) if remote else Path(source)
+    if not remote and not archive.is_file():
+        raise UserError(f"No such archive: {archive}.")
+    unpacked = folder / f"{archive.name}{'' if remote else _mark(archive)}.unpacked"
     if remote and not unpacked.is_dir():
         fetch(address, folder, expected)
-    elif not remote:
-        if not archive.is_file():
-            raise UserError(f"No such archive: {archive}.")
+    elif not unpacked.is_dir():
         _check_digest(archive, expected)
     try:
         unpack(archive, unpacked)
         if check:
             check(unpacked)
-    except NoRoom:
+    except Refused:
         raise
     except UserError:
         shutil.rmtree(unpacked, ignore_errors=True)
@@ -68,12 +73,19 @@ def obtain(
     return unpacked
 
 
+def _mark(archive: Path) -> str:
+    """Tells archives of one name apart, and one from what lay there before."""
+    state = archive.stat()
+    place = f"{archive.resolve()} {state.st_size} {state.st_mtime_ns}"
+    return "-" + hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
+
+
 def file_name(address: str) -> str:
     """The last part of an address or path: "https://x.org/a.zip?download=1" -> "a.zip"."""
     return PurePosixPath(address.replace("\\", "/").split("?", 1)[0]).name
 
 
-def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
+def fetch(url: str, folder: Path, checksum: str | None = None) -> Path:
     """Download ``url`` into ``folder``; interrupted, it goes on where it stopped. Returns the archive's path.
 
     Raises:
@@ -81,7 +93,7 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
     """
     target = folder / file_name(url)
     if target.exists():  # from before, or put there by hand
-        _check_digest(target, sha256)
+        _check_digest(target, checksum)
     else:
         folder.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
@@ -92,9 +104,9 @@ def fetch(url: str, folder: Path, sha256: str | None = None) -> Path:
                 f"Cannot download {url} ({error}). What arrived is kept: run it again to go on, or fetch the file by "
                 f"hand as {target}."
             ) from None
-        if sha256 is not None and (found := digest(partial)) != sha256:
+        if checksum and (found := digest(partial, checksum)) != checksum:
             partial.unlink()
-            raise UserError(f"{url} has the SHA-256 {found}, expected {sha256}: not the published file. Removed.")
+            raise UserError(f"{url} has the checksum {found}, expected {checksum}: not the published file. Removed.")
         partial.rename(target)
     return target
 
@@ -122,13 +134,13 @@ def _download(url: str, partial: Path) -> None:
 
 
 def _check_digest(archive: Path, expected: str | None) -> None:
-    if expected and (found := digest(archive)) != expected:
-        raise UserError(f"{archive} has the SHA-256 {found}, expected {expected}. Download it again.")
+    if expected and (found := digest(archive, expected)) != expected:
+        raise UserError(f"{archive} has the checksum {found}, expected {expected}. Download it again.")
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    sha = hashlib.sha256()
+def digest(path: Path, like: str = "") -> str:
+    """SHA-256 of a file, in hexadecimal; MD5 where it is to be compared with one, which some corpora publish."""
+    sha = hashlib.md5(usedforsecurity=False) if len(like) == MD5_LENGTH else hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             sha.update(block)
@@ -153,12 +165,11 @@ def unpack(archive: Path, folder: Path) -> None:
             with tarfile.open(archive) as tar:
                 tar.extractall(partial, filter="data")
         partial.rename(folder)
-    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, OSError) as error:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        reason = getattr(error, "strerror", None) or str(error)
-        reason = "it is no whole tar or zip archive" if "\n" in reason else reason
-        if full:
-            raise NoRoom(f"{archive} can't be extracted ({reason}). Make room, or choose another --output.") from None
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno:
+            reason, advice = error.strerror, "Make room or mend the folder, or choose another --output"
+            raise Refused(f"{archive} can't be extracted into {folder.parent} ({reason}). {advice}.") from None
+        reason = "it is no whole tar or zip archive" if "\n" in str(error) else str(error)
         advice = "Download it again, or unpack it and give the folder"
         raise UserError(f"{archive} can't be extracted ({reason}). {advice}.") from None
     finally:
@@ -170,7 +181,7 @@ def _unzip(archive: Path, folder: Path) -> None:
         members = file.infolist()
         for member in members:
             path = PurePosixPath(member.filename.replace("\\", "/"))
-            if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+            if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
                 raise zipfile.BadZipFile(f"'{member.filename}' would be outside the destination")
         size, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
         if size > free:

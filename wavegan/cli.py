@@ -440,10 +440,26 @@ def new(
         "recipes"
     ),
 ) -> None:
-    """Write a recipe folder for a folder of recordings: preparation, recipes with settings for its rate, run.sh."""
+    """Write a recipe folder for a folder of recordings: preparation, recipes with settings for its rate."""
     from wavegan.scaffold import new_recipe
 
     print(new_recipe(name, wavs, sample_rate, output))
+
+
+@recipes.command(name="run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run_recipe(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A recipe's folder, such as recipes/ljspeech.")],
+    first: Annotated[int, typer.Option("--from", min=1, max=3, help="The stage to begin with.")] = 1,
+    last: Annotated[int, typer.Option("--to", min=1, max=3, help="The stage to end with.")] = 3,
+    recipe: Annotated[str | None, typer.Option(help="Train this instead, such as spectral_large.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the manifests (default: what the recipe says).")] = None,
+    beside: Annotated[str | None, typer.Option(help="Another model to evaluate.")] = None,
+) -> None:
+    """Prepare (stage 1), train (2) and evaluate (3); run it again to go on. Other options are those of prepare.py."""
+    from wavegan import stages
+
+    raise typer.Exit(stages.run(folder, context.args, first, last, recipe, data, beside))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

@@ -5,8 +5,10 @@ A recipe's ``prepare.py`` says what the corpus is (``Corpus``) and which recordi
 
 from __future__ import annotations
 
+import os
 import shutil
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +16,8 @@ from pathlib import Path
 from wavegan.archive import file_name, obtain
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Settings, Source, arguments, limited, prepare, write_manifests
+from wavegan.prepare import Settings, Source, limited, prepare, write_manifests
+from wavegan.report import Report
 
 DEPTH = 5  # folders to look into for a corpus: M-AILABS has its books that deep
 MOST_VALID = 100  # recordings of a vocoder's validation: each is copied and scored every few hundred steps
@@ -23,11 +26,11 @@ Scan = Callable[[Path], list[Source]]
 
 @dataclass(frozen=True)
 class Archive:
-    """A published file: its address, its size in bytes and its SHA-256, where they are known."""
+    """A published file: its address, its size in bytes (or about), its SHA-256 or MD5, where they are known."""
 
     url: str
     size: int | None = None
-    sha256: str | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,25 +62,68 @@ class Corpus:
     source: str = "download"
 
 
+def arguments(description: str | None, output: str, sample_rate: int | None = 16000) -> ArgumentParser:
+    """The command line that every recipe's ``prepare.py`` has; each adds where its recordings come from."""
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(output), help=f"folder to write (default: {output})")
+    parser.add_argument("--num-workers", type=int, help="files at once (default: one a core)")
+    parser.add_argument("--limit", type=int, help="only so many recordings, spread over all (default: all)")
+    rate = {"required": True, "help": "in Hz"} if sample_rate is None else {"help": "in Hz (default: %(default)s)"}
+    parser.add_argument("--sample-rate", type=int, default=sample_rate, **rate)
+    ways = {"nargs": "?", "choices": ["energy", "vad"], "const": "energy"}
+    parser.add_argument("--trim", **ways, help="cut the silence at both ends, told by its energy or by silero-vad")
+    parser.add_argument("--loudness", type=float, help="bring each recording to so many LUFS, such as -23")
+    parser.add_argument("--memmap", action="store_true", help="for a corpus larger than memory: map it from the disk")
+    return parser
+
+
+def settings_of(options: Namespace, min_seconds: float = 0.5, peak: float | None = None) -> Settings:
+    """What the command line asks for, to be checked before the long work; a loudness takes the place of a peak."""
+    peak = peak if options.loudness is None else None
+    return Settings(options.sample_rate, min_seconds, peak, options.trim, options.loudness)
+
+
+def check_apart(source: Path, output: Path) -> None:
+    """Refuse an output among the recordings: another time, what was written would be taken for recordings.
+
+    Raises:
+        UserError: ``output`` lies in ``source``.
+    """
+    if Path(os.path.abspath(output)).is_relative_to(os.path.abspath(source)):
+        raise UserError(
+            f"{output} lies in {source}, whose sound files are all taken: what is written would be taken as well when "
+            "it is run again. Stand in another folder, or give another --output."
+        )
+
+
+def run(options: Namespace, sources: Sequence[Source], settings: Settings) -> Report:
+    """``prepare`` as the command line asks for it, its summary printed."""
+    report = prepare(limited(sources, options.limit), options.output, settings, options.num_workers)
+    print(report)
+    return report
+
+
 def main(
     corpus: Corpus, scan: Scan, description: str | None, check: Callable[[list[Source]], None] | None = None
 ) -> None:
     """The command line of a recipe's ``prepare.py``; ``check`` refuses recordings that are not the published ones."""
     with reported():
         options = _options(corpus, description)
-        settings = Settings(options.sample_rate, corpus.min_seconds, corpus.peak, options.trim, options.loudness)
+        settings = settings_of(options, corpus.min_seconds, corpus.peak)
+        for source in () if corpus.layout else options.source:
+            check_apart(Path(source), options.output)
         look = (lambda folder: check(find(corpus, scan, [folder]))) if check else None
         folders = _obtain(corpus, options.source, options.parts, options.output / "raw", look)
         sources = find(corpus, scan, folders)
         if corpus.count and len(sources) != corpus.count:
             print(f"Found {len(sources)} of the {corpus.count} recordings of {corpus.title}.")
-        report = prepare(limited(sources, options.limit), options.output, settings, options.num_workers)
-        print(report)
-        print(write_manifests(options.output, divide(corpus, report.kept, {s.id: s.part for s in sources})))
+        report = run(options, sources, settings)
+        parts = divide(corpus, report.kept, {s.id: s.part for s in sources})
+        print(write_manifests(options.output, parts, options.memmap))
 
 
 def _options(corpus: Corpus, description: str | None) -> Namespace:
-    parser = arguments(description, f"data/{corpus.name}")
+    parser = arguments(description, f"data/{corpus.name}", corpus.sample_rate)
     parser.add_argument(
         "--source",
         nargs="+",
@@ -89,9 +135,6 @@ def _options(corpus: Corpus, description: str | None) -> Namespace:
         more = f"what to download, of {', '.join(corpus.archives)} (default: {', '.join(parts)})"
         parser.add_argument("--parts", nargs="+", choices=corpus.archives, metavar="PART", help=more)
     parser.set_defaults(parts=parts)
-    parser.add_argument("--sample-rate", type=int, default=corpus.sample_rate, help="(default: %(default)s)")
-    parser.add_argument("--trim", action="store_true", help="cut the silence at both ends")
-    parser.add_argument("--loudness", type=float, help="bring each recording to so many LUFS, such as -23")
     return parser.parse_args()
 
 
@@ -118,12 +161,10 @@ def find(corpus: Corpus, scan: Scan, folders: Sequence[Path]) -> list[Source]:
         raise UserError(f"{shown} lists no recordings of {corpus.title}. Unpack the archive again.")
     if not corpus.bad_lists:
         return sources
-    bad = {
-        Path(line.strip()).stem
-        for folder in folders
-        for path in folder.rglob(corpus.bad_lists)
-        for line in path.read_text(encoding="utf-8").splitlines()
-    }
+    lists = [path for folder in folders for path in folder.rglob(corpus.bad_lists)]
+    if not lists:
+        print(f"No {corpus.bad_lists} in {shown}: the recordings that {corpus.title} lists as bad are not left out.")
+    bad = {Path(line.strip()).stem for path in lists for line in path.read_text(encoding="utf-8").splitlines()}
     return [replace(s, fault="on the corpus's own list of bad files") if s.id in bad else s for s in sources]
 
 
@@ -145,6 +186,7 @@ def divide(corpus: Corpus, utterances: list[Utterance], parts: dict[str, str | N
     """
     own = {name: [u for u in utterances if (parts[u.id] or "train") == name] for name in ("train", "valid", "test")}
     if not own["train"]:
+        print(f"No recording is of the training part of {corpus.title}: all are split anew, not as it is published.")
         own = {"train": utterances, "valid": [], "test": []}
     if not own["valid"] or not own["test"]:
         units = len({u.speaker if corpus.split_by == "speaker" else u.id for u in own["train"]})
@@ -165,13 +207,16 @@ def _obtain(
     """The folders that hold the corpus: as given, or downloaded and unpacked into ``folder``."""
     known = {file_name(archive.url): archive for archive in corpus.archives.values()}
     if sources != ["download"]:
+        addresses = Counter(file_name(source) for source in set(sources) if "://" in source)
+        if twins := [name for name, count in addresses.items() if count > 1]:
+            raise UserError(f"Two addresses end in {twins[0]}. Download and unpack them, and give the folders.")
         named = [(source, known.get(file_name(source), Archive(source))) for source in sources]
-        return [obtain(source, archive.url, folder, archive.sha256, check) for source, archive in named]
+        return [obtain(source, archive.url, folder, archive.checksum, check) for source, archive in named]
     if not corpus.archives:
         raise UserError(f"{corpus.title} can't be downloaded from here. {corpus.by_hand} Then give it by --source.")
     wanted = [corpus.archives[part] for part in parts]
     _check_space(corpus, wanted, folder)
-    return [obtain("download", archive.url, folder, archive.sha256, check) for archive in wanted]
+    return [obtain("download", archive.url, folder, archive.checksum, check) for archive in wanted]
 
 
 def _check_space(corpus: Corpus, archives: Sequence[Archive], folder: Path) -> None:

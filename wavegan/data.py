@@ -16,6 +16,7 @@ from wavegan.config import Config
 from wavegan.dsp import LogMelConfig
 from wavegan.errors import UserError
 from wavegan.manifest import Utterance
+from wavegan.mapped import to_samples
 
 
 class Batch(NamedTuple):
@@ -53,6 +54,7 @@ class DataConfig(Config):
 
 class Segments:
     """A corpus in memory as 16-bit samples, and random segments of it. ``labels``: (N, V) int64, or None.
+    ``samples``: those of all utterances, one after the other, where they are mapped (wavegan/mapped.py).
 
     Where the manifest gives mels, segments begin on their frames.
 
@@ -70,6 +72,7 @@ class Segments:
         features: LogMelConfig,
         seed: int,
         labels: Tensor | None = None,
+        samples: Tensor | None = None,
     ):
         self.config, self.seed, self.labels = config, seed, labels
         self.names = [utterance.id for utterance in utterances]
@@ -79,9 +82,10 @@ class Segments:
         self.hop_length = features.hop_length
         if any(utterance.mel for utterance in utterances) and config.gain_db != (0, 0):
             raise UserError("data.gain_db must be [0, 0] where the manifest gives mels: they have the level they have.")
-        for utterance in utterances:
+        mapped = [None] * len(utterances) if samples is None else samples.split([u.num_samples for u in utterances])
+        for utterance, own in zip(utterances, mapped, strict=True):
             try:
-                self.waveforms.append(_load(utterance, features))
+                self.waveforms.append(_load(utterance, features, own))
                 if utterance.mel:
                     self.mels.append(_load_mel(utterance, features))
             except UserError as error:
@@ -130,24 +134,29 @@ class Segments:
         return segment
 
 
-def _load(utterance: Utterance, features: LogMelConfig) -> Tensor:
-    """16-bit samples of one recording."""
+def _load(utterance: Utterance, features: LogMelConfig, mapped: Tensor | None) -> Tensor:
+    """16-bit samples of one recording: read, or those that are mapped."""
     if utterance.sample_rate != features.sample_rate:
         raise UserError(
             f"{utterance.path} is at {utterance.sample_rate} Hz, the recipe wants {features.sample_rate} Hz. "
             "Prepare the corpus again at the recipe's sample rate."
         )
+    samples = _read(utterance) if mapped is None else mapped
+    if len(samples) < features.n_fft:
+        raise UserError(
+            f"{utterance.path} has {len(samples)} samples, less than n_fft = {features.n_fft}. Leave it out."
+        )
+    return samples
+
+
+def _read(utterance: Utterance) -> Tensor:
     waveform, rate = audio.read(utterance.path)
     if rate != utterance.sample_rate or len(waveform) != utterance.num_samples:
         raise UserError(
             f"{utterance.path} has {len(waveform)} samples at {rate} Hz, its manifest says {utterance.num_samples} "
             f"at {utterance.sample_rate} Hz. Prepare the corpus again."
         )
-    if len(waveform) < features.n_fft:
-        raise UserError(
-            f"{utterance.path} has {len(waveform)} samples, less than n_fft = {features.n_fft}. Leave it out."
-        )
-    samples = (waveform * 32768).round().clamp(-32768, 32767).to(torch.int16)
+    samples = to_samples(waveform)
     if not bool(samples.any()):
         raise UserError(f"{utterance.path} is silent. Leave it out.")
     return samples

@@ -6,9 +6,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from wavegan.corpus import Archive, Corpus
+from wavegan.errors import UserError
 from wavegan.prepare import Source
 
 SPEECH_COMMANDS_LISTS = {"valid": "validation_list.txt", "test": "testing_list.txt"}
+SPEECH_COMMANDS = Corpus(
+    name="speech_commands",
+    title="Speech Commands v0.02",
+    sample_rate=16000,
+    layout=("zero", "backward", *SPEECH_COMMANDS_LISTS.values()),  # v0.01 has no "backward"
+    archives={
+        "all": Archive(
+            "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+            2428923189,
+            "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+        )
+    },
+    count=105829,
+    min_seconds=0.2,
+    most_valid=None,
+)
 
 
 def rows(path: Path, separator: str = "|") -> Iterator[list[str]]:
@@ -20,12 +38,18 @@ def rows(path: Path, separator: str = "|") -> Iterator[list[str]]:
 
 def ljspeech(root: Path, speaker: str | None) -> list[Source]:
     """``metadata.csv``, lines "ID|text|normalised text", the last one sometimes missing, and ``wavs/ID.wav``."""
-    found = [(fields[0], fields[-1]) for fields in rows(root / "metadata.csv")]
-    return [Source(root / "wavs" / f"{id}.wav", id, speaker, text=text or None) for id, text in found]
+    found = [(id, [text for text in texts if text]) for id, *texts in rows(root / "metadata.csv")]
+    return [Source(root / "wavs" / f"{id}.wav", id, speaker, text=texts[-1] if texts else None) for id, texts in found]
 
 
-def libritts(root: Path) -> list[Source]:
-    """A part of LibriTTS or LibriTTS-R: SPEAKER/CHAPTER/*.wav, of which the ``*.trans.tsv`` list what was kept."""
+def libritts(root: Path, name: str) -> list[Source]:
+    """A part of LibriTTS or LibriTTS-R: SPEAKER/CHAPTER/*.wav, of which the ``*.trans.tsv`` list what was kept.
+
+    Raises:
+        UserError: the other one of the two, which differs in nothing but the sound and the ``name`` of the folder.
+    """
+    if root.parent.name in {"LibriTTS", "LibriTTS_R"} - {name}:
+        raise UserError(f"{root} is of {root.parent.name}, expected {name}. Use the recipe of that corpus.")
     part = {"dev": "valid", "test": "test"}.get(root.name.split("-")[0], "train")
     found = [(table.parent, *fields) for table in sorted(root.glob("*/*/*.trans.tsv")) for fields in rows(table, "\t")]
     return [

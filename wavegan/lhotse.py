@@ -1,7 +1,7 @@
 """Lhotse's manifests in and out: its corpora become ours, ours can be read by what reads Lhotse's. Needs no lhotse.
 
 Read are JSON lines (gzipped or not) of recordings or of cuts of one channel, as ``lhotse prepare`` and
-``CutSet.to_file`` write them (github.com/lhotse-speech/lhotse). Shards (Shar, WebDataset) are not.
+``CutSet.to_file`` write them (github.com/lhotse-speech/lhotse), and the shards of ``CutSet.to_shar``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wavegan.archive import obtain
 from wavegan.errors import UserError
 from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
@@ -21,11 +23,11 @@ SUFFIXES = (".jsonl", ".jsonl.gz")
 WHOLE_SECONDS = 0.01  # a cut that differs from its recording by less is all of it
 
 
-def read(path: Path) -> list[Source]:
+def read(path: Path, kind: str = "file") -> list[Source]:
     """The recordings or cuts of a manifest as sources; relative paths are relative to the folder you stand in.
 
     Text and speaker of the first supervision come along. What can't be read (another program's output, an address, a
-    recording changed on the fly) is a source with that fault.
+    recording changed on the fly) is a source with that fault; so is what isn't of the ``kind`` that is expected.
 
     Raises:
         UserError: no such file, another format, or a line that is no recording or cut.
@@ -33,7 +35,7 @@ def read(path: Path) -> list[Source]:
     sources = []
     for number, record in enumerate(_records(path), start=1):
         try:
-            sources.append(_cut(record) if "type" in record else _recording(record))
+            sources.append(_cut(record, kind) if "type" in record else _recording(record, kind))
         except (KeyError, TypeError, IndexError) as error:
             raise UserError(
                 f"{path}, line {number}, is no recording or cut of one channel ({error!r} is missing or not as "
@@ -41,6 +43,24 @@ def read(path: Path) -> list[Source]:
             ) from None
     if not sources:
         raise UserError(f"{path} lists nothing. Prepare the corpus with lhotse again.")
+    return sources
+
+
+def read_shards(folder: Path, work: Path) -> list[Source]:
+    """The cuts of a folder of shards (Shar), cuts.N.jsonl.gz and recording.N.tar, which are unpacked into ``work``.
+
+    Raises:
+        UserError: no shards there, or one that is damaged.
+    """
+    sources = []
+    for cuts in sorted(folder.glob("cuts.*.jsonl*")):
+        shard = folder / f"recording.{cuts.name.split('.')[1]}.tar"
+        unpacked = obtain(str(shard), str(shard), work)
+        files = [path.relative_to(unpacked) for path in unpacked.rglob("*") if path.suffix not in (".json", "")]
+        names = {file.with_suffix("").as_posix(): file for file in files}
+        sources += [replace(s, path=unpacked / names.get(s.id, s.id)) for s in read(cuts, "shar")]
+    if not sources:
+        raise UserError(f"{folder} holds no shards of Lhotse: no cuts.000000.jsonl.gz and recording.000000.tar there.")
     return sources
 
 
@@ -71,26 +91,28 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         raise UserError(f"{path} can't be read as JSON lines ({error}). Write it again.") from None
 
 
-def _recording(record: dict[str, Any], **more: Any) -> Source:
+def _recording(record: dict[str, Any], kind: str, **more: Any) -> Source:
     (source, *others) = record["sources"]
     fault = None
     if others or len(source["channels"]) != 1:
         fault = "it has several channels or files: cut one channel out of it with lhotse"
-    elif source["type"] != "file":
+    elif source["type"] == "shar" != kind:
+        fault = "it lies in a shard: give the folder of the shards"
+    elif source["type"] != kind:
         fault = f"it is no file but '{source['type']}': save it with lhotse (cuts.save_audios)"
     elif record.get("transforms"):
         fault = "lhotse changes it on the fly: save it with lhotse (cuts.save_audios)"
     return Source(Path(source["source"]), **({"id": record["id"], "fault": fault} | more))
 
 
-def _cut(record: dict[str, Any]) -> Source:
+def _cut(record: dict[str, Any], kind: str) -> Source:
     if record["type"] != "MonoCut":
         raise TypeError(record["type"])
     recording, said = record["recording"], (record.get("supervisions") or [{}])[0]
     begin, end = record["start"], record["start"] + record["duration"]
     whole = begin < WHOLE_SECONDS and abs(end - recording["duration"]) < WHOLE_SECONDS
     who = {"speaker": said.get("speaker"), "text": said.get("text"), "label": (said.get("custom") or {}).get("label")}
-    return _recording(recording, id=record["id"], span=None if whole else (begin, end), **who)
+    return _recording(recording, kind, id=record["id"], span=None if whole else (begin, end), **who)
 
 
 def _as_cut(utterance: Utterance) -> dict[str, Any]:

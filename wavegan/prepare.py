@@ -5,24 +5,26 @@ What recipes share. A recipe's own ``prepare.py`` only says which files there ar
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from wavegan import audio, levels, manifest
+from wavegan import audio, levels, manifest, mapped, vad
 from wavegan.errors import UserError
 from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
+from wavegan.report import Report, printable
 
 Item = TypeVar("Item")
 
@@ -47,14 +49,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Settings:
-    """What becomes of every recording. ``peak``: the largest sample of each; ``trim``: silence at the ends goes;
-    ``loudness``: of each, in LUFS. Recordings from other settings are never mixed in one folder.
+    """What becomes of every recording. ``peak``: the largest sample of each; ``trim``: silence at the ends goes, told
+    by its energy or by silero-vad; ``loudness``: of each, in LUFS. Recordings from other settings are never mixed in
+    one folder.
     """
 
     sample_rate: int
     min_seconds: float = 0.5
     peak: float | None = None
-    trim: bool = False
+    trim: Literal["energy", "vad"] | None = None
     loudness: float | None = None
 
     def __post_init__(self) -> None:
@@ -64,41 +67,8 @@ class Settings:
             )
         if self.loudness is not None and not -70 < self.loudness < 0:
             raise UserError(f"A loudness lies between -70 and 0 LUFS, speech usually at -23; got {self.loudness:g}.")
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of each source: ``kept`` utterances, and ``rejected`` as (path, reason). ``rates``: how many of the
-    kept ones were recorded at which sample rate.
-    """
-
-    kept: list[Utterance]
-    rejected: list[tuple[Path, str]]
-    rates: Counter[int]
-
-    def __str__(self) -> str:
-        hours = sum(u.seconds for u in self.kept) / 3600
-        speakers = len({u.speaker for u in self.kept} - {None})
-        who = f" of {speakers} speaker{'s' * (speakers > 1)}" if speakers else ""
-        lines = [f"Kept {len(self.kept)} recordings{who}, {hours:.2f} h; left out {len(self.rejected)}."]
-        if self.rates:
-            lines.append("  recorded at " + ", ".join(f"{rate} Hz ({n})" for rate, n in self.rates.most_common()))
-        reasons: dict[str, list[Path]] = {}
-        for path, reason in self.rejected:
-            reasons.setdefault(reason.replace(str(path), "it"), []).append(path)
-        for reason, paths in sorted(reasons.items()):
-            shown = ", ".join(p.name for p in paths[:4]) + (", ..." if len(paths) > 4 else "")
-            lines.append(f"  left out {len(paths)}: {reason} ({shown})")
-        return printable("\n".join(lines))
-
-
-def arguments(description: str | None, output: str) -> argparse.ArgumentParser:
-    """The command line that every recipe's ``prepare.py`` has; each adds where its recordings come from."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(output), help=f"folder to write (default: {output})")
-    parser.add_argument("--num-workers", type=int, help="files at once (default: one a core)")
-    parser.add_argument("--limit", type=int, help="only so many recordings, spread over all (default: all)")
-    return parser
+        if self.trim == "vad":
+            vad.check_installed()
 
 
 def limited(sources: Sequence[Item], limit: int | None) -> list[Item]:
@@ -123,10 +93,22 @@ def sources_in(folder: Path) -> list[Source]:
     return [Source(path, id) for path, id in zip(paths, ids, strict=True)]
 
 
+def rates(paths: Sequence[Path]) -> Counter[int]:
+    """How many sound files have which sample rate; those that can't be read, which the preparation lists, aside."""
+
+    def rate(path: Path) -> int | None:
+        with suppress(UserError):
+            return audio.rate_of(path)
+
+    with ThreadPoolExecutor() as pool:
+        return Counter(found for found in pool.map(rate, paths) if found)
+
+
 def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_workers: int | None = None) -> Report:
     """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped.
 
-    A converted file carries the modification time of its source; where the two differ it is made again.
+    A converted file carries the modification time of its source, a little later for each other span of it; where that
+    differs it is made again.
 
     Raises:
         UserError: two sources share an id, ``output`` was prepared otherwise, or nothing usable is left.
@@ -171,18 +153,17 @@ def _convert_all(sources: Sequence[Source], folder: Path, settings: Settings, nu
     return outcomes
 
 
-def printable(text: str) -> str:
-    """``text`` with bytes of file names that are no UTF-8 spelt out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def write_manifests(output: Path, parts: dict[str, list[Utterance]]) -> str:
-    """Write ``output/NAME.jsonl`` for each part of a split, remove what an earlier split left; returns a summary."""
+def write_manifests(output: Path, parts: dict[str, list[Utterance]], memmap: bool = False) -> str:
+    """Write ``output/NAME.jsonl`` for each part of a split, remove what an earlier split left; returns a summary.
+    ``memmap``: what is trained with also in one file of samples.
+    """
     for path in output.glob("*.jsonl"):
         if path.stem not in parts:
             path.unlink()
     for name, utterances in parts.items():
         manifest.write(output / f"{name}.jsonl", utterances)
+    for name in ("train", "valid"):
+        (mapped.write if memmap else mapped.remove)(output / f"{name}.jsonl")
     return f"{', '.join(f'{name} {len(part)}' for name, part in parts.items())} -> {output}"
 
 
@@ -195,7 +176,7 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
         return f"its id '{source.id}' leads out of the folder", rate
     try:
         source.id.encode()
-        modified = source.path.stat().st_mtime_ns
+        modified = _stamp(source)
         if target.exists() and target.stat().st_mtime_ns == modified:
             num_samples, rate = audio.probe(target).num_samples, audio.rate_of(source.path)
         else:
@@ -220,10 +201,19 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
     return Utterance(id=source.id, path=target, **size, **extra), rate
 
 
+def _stamp(source: Source) -> int:
+    """The modification time of what is made of a source, in nanoseconds; a span moves it by less than five seconds."""
+    moved = zlib.crc32(repr(source.span).encode()) if source.span else 0
+    return source.path.stat().st_mtime_ns + moved
+
+
 def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
     """The waveform as it is to be kept, or why it isn't."""
-    if waveform.abs().max() >= audio.SILENCE and settings.trim:
-        waveform = levels.trim(waveform, settings.sample_rate)
+    if settings.trim and waveform.abs().max() >= audio.SILENCE:
+        trim = vad.trim if settings.trim == "vad" else levels.trim
+        waveform = trim(waveform, settings.sample_rate)
+    if not len(waveform):
+        return "no speech in it (silero-vad)"
     if len(waveform) < max(settings.min_seconds * settings.sample_rate, 1):
         return f"shorter than {settings.min_seconds:g} s"
     if waveform.abs().max() < audio.SILENCE:
@@ -236,12 +226,12 @@ def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
 
 
 def _same_settings(path: Path, settings: Settings) -> None:
-    """Files from different settings must not mix in one folder."""
+    """Files from different settings must not mix in one folder; where there are none yet, anything goes."""
     usual = Settings(settings.sample_rate)
     always = ("sample_rate", "min_seconds")
     changed = {k: v for k, v in asdict(settings).items() if k in always or v != getattr(usual, k)}
     text = json.dumps(changed)
-    if not path.exists():
+    if not path.exists() or not any(path.parent.glob("audio/**/*.flac")):
         write_atomically(path, text.encode())
     elif (found := path.read_text()) != text:
         raise UserError(f"{path.parent} was prepared with {found}, now {text}. Choose another output folder.")

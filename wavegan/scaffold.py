@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 from wavegan import audio
 from wavegan.errors import UserError
+from wavegan.prepare import rates
 from wavegan.presets import FAMILIES, recipe_text
 
 PREPARE = '''"""NAME: recordings of one's own, RATE Hz.
@@ -36,32 +35,19 @@ def scan(root: Path) -> list[Source]:
 if __name__ == "__main__":
     main(CORPUS, scan, __doc__)
 '''
-RUN = """#!/usr/bin/env bash
-# The recordings -> a vocoder: [recipe=spectral_large] FOLDER/run.sh [options of prepare.py]. Run it again to go on.
-set -euo pipefail
-recipe=${recipe:-spectral_small} folder=$(cd "$(dirname "$0")" && pwd) run=runs/NAME-${recipe:-spectral_small}
-python "$folder/prepare.py" "$@" --output data/NAME
-if compgen -G "$run/trainer*.pt" >/dev/null; then
-  wavegan train --resume "$run"
-else
-  wavegan train "$folder/$recipe.yaml" --run "$run"
-fi
-wavegan evaluate "$run" --manifest data/NAME/test.jsonl -o "$run/test"
-"""
 README = """# NAME
 
 The recordings in `WAVS`, at RATE Hz.
 Written by `wavegan recipe new`; say here whose voice it is, how many hours, and under which terms it may be used.
 
 ```bash
-python FOLDER/prepare.py
-wavegan train FOLDER/spectral_small.yaml --run runs/NAME
-wavegan evaluate runs/NAME --manifest data/NAME/test.jsonl -o runs/NAME/test
+wavegan recipe run FOLDER     # prepares, trains, evaluates; interrupted, run it again
+wavegan recipe run FOLDER --recipe spectral_large --trim --loudness -23
 ```
 | recipe | what it is |
 |---|---|
 ROWS
-`FOLDER/run.sh` does the three and goes on where it was interrupted. Results: not yet run.
+`--from 2 --to 2` takes the second stage alone. Results: not yet run.
 """
 
 
@@ -80,7 +66,7 @@ def new_recipe(name: str, wavs: Path, sample_rate: int, output: Path) -> str:
     paths = audio.find(wavs)
     texts = {f"{family}.yaml": recipe_text(family, name, sample_rate) for family in FAMILIES}
     what = "\n".join(f"| `{family}.yaml` | {description} |" for family, (_, description) in FAMILIES.items())
-    texts |= {"prepare.py": PREPARE, "run.sh": RUN, "README.md": README.replace("ROWS", f"{what}\n")}
+    texts |= {"prepare.py": PREPARE, "README.md": README.replace("ROWS", f"{what}\n")}
     place = wavs.absolute().as_posix()
     if '"' in place or "\\" in place:
         raise UserError(f"{wavs} has a quotation mark or backslash in its name. Rename it.")
@@ -92,18 +78,13 @@ def new_recipe(name: str, wavs: Path, sample_rate: int, output: Path) -> str:
     for file, text in texts.items():
         filled = text if file.endswith(".yaml") else pattern.sub(lambda match: values[match[0]], text)
         (partial / file).write_text(filled, encoding="utf-8", newline="\n")
-    (partial / "run.sh").chmod(0o755)
     partial.rename(folder)
-    return f"{folder}: {len(paths)} recordings{_duller(paths, sample_rate)}. Go on with: python {folder}/prepare.py"
+    return f"{folder}: {len(paths)} recordings{_duller(paths, sample_rate)}. Go on with: wavegan recipe run {folder}"
 
 
 def _duller(paths: list[Path], sample_rate: int) -> str:
     """A warning where recordings have less than the rate asked for."""
-    rates: Counter[int] = Counter()
-    for path in paths:
-        with suppress(UserError):  # the preparation lists what can't be read
-            rates[audio.rate_of(path)] += 1
-    lower = {rate: count for rate, count in rates.items() if rate < sample_rate}
+    lower = {rate: count for rate, count in rates(paths).items() if rate < sample_rate}
     if not lower:
         return ""
     shown = ", ".join(f"{count} at {rate} Hz" for rate, count in sorted(lower.items()))

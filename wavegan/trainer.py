@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wavegan import checkpoint, distributed, losses, manifest, warm_start
+from wavegan import checkpoint, distributed, losses, manifest, mapped, warm_start
 from wavegan.advice import Advice, Stopwatch
 from wavegan.balancer import Balancer
 from wavegan.data import Segments
@@ -90,7 +90,8 @@ class Trainer:
         if resume:
             self._load(checkpoint.load_trainer(folder))
         self.segments, self.valid = (
-            Segments(part, recipe.data, self.features, c.seed, recipe.task.encode(part)) for part in (train, valid)
+            Segments(part, recipe.data, self.features, c.seed, recipe.task.encode(part), mapped.find(path))
+            for part, path in ((train, recipe.data.train), (valid, recipe.data.valid))
         )
         self.tracker = Tracker(folder, self.step, c.wandb) if self.rank == 0 else None
         self.advice, self.watch = Advice(), Stopwatch(self.device)

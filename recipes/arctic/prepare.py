@@ -41,7 +41,7 @@ CORPUS = Corpus(
     title="CMU ARCTIC",
     sample_rate=16000,
     layout=("wav", "etc/txt.done.data"),
-    archives={reader: Archive(ADDRESS.format(reader), sha256=sha256) for reader, sha256 in READERS.items()},
+    archives={reader: Archive(ADDRESS.format(reader), checksum=sha256) for reader, sha256 in READERS.items()},
     parts=("slt", "bdl", "clb", "rms"),
 )
 LINE = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')

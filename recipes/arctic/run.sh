@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # CMU ARCTIC -> a vocoder, in numbered stages: [recipe=spectral_large] recipes/arctic/run.sh [options of prepare.py]
-exec "$(dirname "$0")/../run.sh" arctic spectral_small "$@"
+exec "$(dirname "$0")/../run.sh" arctic "$@"

@@ -15,6 +15,7 @@ from pathlib import Path
 from wavegan.corpus import Archive, Corpus, main
 from wavegan.prepare import Source
 
+RECIPES = ("vocoder", "frames", "digits")
 CORPUS = Corpus(
     name="audiomnist",
     title="AudioMNIST",

@@ -10,9 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from wavegan.corpus import arguments, check_apart, run, settings_of
 from wavegan.errors import reported
 from wavegan.manifest import split
-from wavegan.prepare import Settings, Source, arguments, limited, prepare, sources_in, write_manifests
+from wavegan.prepare import Source, sources_in, write_manifests
+
+RECIPES = ("quarter_hour",)
+BESIDE = "vocoder-16k"
 
 
 def scan(folder: Path, speaker_folders: bool) -> list[Source]:
@@ -26,20 +30,18 @@ def scan(folder: Path, speaker_folders: bool) -> list[Source]:
 def main() -> None:
     parser = arguments(__doc__, "data/folder")
     parser.add_argument("--source", "--wavs", type=Path, required=True, help="the folder of recordings")
-    parser.add_argument("--sample-rate", type=int, default=16000)
     parser.add_argument("--num-valid", type=int, help="files for validation (default: 2 %% of them, 1 to 24)")
     parser.add_argument("--num-test", type=int, help="files for the test (default: 4 %% of them, 1 to 60)")
     parser.add_argument("--speaker-folders", action="store_true", help="the first level of folders names the speakers")
     parser.add_argument("--split-by", choices=["file", "speaker"], default="file")
     options = parser.parse_args()
-    sources = limited(scan(options.source, options.speaker_folders), options.limit)
-    report = prepare(sources, options.output, Settings(options.sample_rate), options.num_workers)
-    print(report)
+    check_apart(options.source, options.output)
+    report = run(options, scan(options.source, options.speaker_folders), settings_of(options))
     units = len({u.speaker if options.split_by == "speaker" else u.id for u in report.kept})
     num_valid = min(max(units // 50, 1), 24) if options.num_valid is None else options.num_valid
     num_test = min(max(units // 25, 1), 60) if options.num_test is None else options.num_test
     parts = split(report.kept, num_valid, num_test, options.split_by)
-    print(write_manifests(options.output, parts))
+    print(write_manifests(options.output, parts, options.memmap))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # Your recordings -> a vocoder of that voice: recipes/folder/run.sh --wavs DIR [more options of prepare.py]
-beside=vocoder-16k exec "$(dirname "$0")/../run.sh" folder quarter_hour "$@"
+exec "$(dirname "$0")/../run.sh" folder "$@"

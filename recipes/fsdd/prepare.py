@@ -20,6 +20,7 @@ from wavegan.corpus import Archive, Corpus, main
 from wavegan.errors import UserError
 from wavegan.prepare import Source
 
+RECIPES = ("vocoder", "frames", "digits")
 RECORDINGS_SHA256 = "f61c3c6fd35f7f93b0f520e6d1dc337b9186c8551f561ec4f613824665a11627"
 NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>[a-z]+)_(?P<index>\d+)\.wav")
 CORPUS = Corpus(

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # From nothing to a generator of spoken digits: recipes/fsdd/run.sh [options of prepare.py]
-exec "$(dirname "$0")/../run.sh" fsdd "vocoder frames digits" "$@"
+exec "$(dirname "$0")/../run.sh" fsdd "$@"

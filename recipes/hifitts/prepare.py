@@ -17,7 +17,7 @@ CORPUS = Corpus(
     title="Hi-Fi TTS v0",
     sample_rate=44100,
     layout=("*_manifest_*_*.json", "audio"),
-    archives={"all": Archive("https://www.openslr.org/resources/109/hi_fi_tts_v0.tar.gz")},
+    archives={"all": Archive("https://www.openslr.org/resources/109/hi_fi_tts_v0.tar.gz", 41 * 10**9)},
 )
 
 

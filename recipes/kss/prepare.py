@@ -19,7 +19,7 @@ CORPUS = Corpus(
     title="KSS 1.4",
     sample_rate=44100,
     layout=(TRANSCRIPT,),
-    by_hand="Get it from https://www.kaggle.com/datasets/bryanpark/korean-single-speaker-speech-dataset",
+    by_hand="Get it from https://www.kaggle.com/datasets/bryanpark/korean-single-speaker-speech-dataset by hand.",
     count=12853,
 )
 

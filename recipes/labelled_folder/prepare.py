@@ -8,15 +8,15 @@ Each class gives about a tenth of its clips to the test and a twentieth to valid
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from wavegan import audio
+from wavegan.corpus import arguments, check_apart, run, settings_of
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Settings, Source, arguments, limited, prepare, sources_in, write_manifests
+from wavegan.prepare import Source, limited, rates, sources_in, write_manifests
 
+RECIPES = ("vocoder", "frames", "clips")
 FEWEST = 3  # clips of a class: one each to train on, for validation and for the test
 
 
@@ -46,12 +46,9 @@ def check_classes(counts: Counter, classes: list[str], folder: Path) -> None:
 
 def check_rates(sources: list[Source]) -> None:
     """Refuse mixed sample rates: the generator would learn two sounds for each class."""
-    rates: Counter[int] = Counter()
-    for source in sources:
-        with suppress(UserError):  # what can't be read is left out, and reported, by the preparation
-            rates[audio.probe(source.path).sample_rate] += 1
-    if len(rates) > 1:
-        shown = ", ".join(f"{count} at {rate} Hz" for rate, count in rates.most_common())
+    found = rates([source.path for source in sources])
+    if len(found) > 1:
+        shown = ", ".join(f"{count} at {rate} Hz" for rate, count in found.most_common())
         raise UserError(
             f"The clips have different sample rates: {shown}. Add --mixed to bring all to one; those with a "
             "lower rate will sound duller."
@@ -70,18 +67,16 @@ def split_classes(utterances: list[Utterance]) -> dict[str, list[Utterance]]:
 def main() -> None:
     parser = arguments(__doc__, "data/labelled_folder")
     parser.add_argument("--source", "--wavs", type=Path, required=True, help="the folder of class folders")
-    parser.add_argument("--sample-rate", type=int, default=16000)
     parser.add_argument("--mixed", action="store_true", help="accept clips of different sample rates")
     options = parser.parse_args()
+    check_apart(options.source, options.output)
     sources = limited(scan(options.source), options.limit)
     if not options.mixed:
         check_rates(sources)
-    settings = Settings(options.sample_rate, min_seconds=0.05, peak=0.7)
-    report = prepare(sources, options.output, settings, options.num_workers)
-    print(report)
+    report = run(options, sources, settings_of(options, min_seconds=0.05, peak=0.7))
     classes = sorted({s.label for s in sources})
     check_classes(Counter(u.label for u in report.kept), classes, options.source)
-    print(write_manifests(options.output, split_classes(report.kept)))
+    print(write_manifests(options.output, split_classes(report.kept), options.memmap))
 
 
 if __name__ == "__main__":

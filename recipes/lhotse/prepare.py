@@ -4,6 +4,7 @@
     python recipes/lhotse/prepare.py --source manifests/ljspeech_recordings_all.jsonl.gz --sample-rate 22050
 
 Give three manifests, train, validation, test, to keep a split: --source train.jsonl.gz dev.jsonl.gz test.jsonl.gz
+Instead of a manifest, a folder of shards (Shar): it is unpacked into OUTPUT/raw, one shard after the other.
 """
 
 from __future__ import annotations
@@ -12,31 +13,32 @@ from dataclasses import replace
 from pathlib import Path
 
 from wavegan import lhotse
-from wavegan.corpus import Corpus, divide
+from wavegan.corpus import Corpus, arguments, divide, run, settings_of
 from wavegan.errors import UserError, reported
-from wavegan.prepare import Settings, Source, arguments, limited, prepare, write_manifests
+from wavegan.prepare import Source, write_manifests
 
 PARTS = ("train", "valid", "test")
 
 
-def scan(manifests: list[Path]) -> list[Source]:
-    """The recordings or cuts of one manifest, or of three, a part of the split each."""
+def scan(manifests: list[Path], work: Path) -> list[Source]:
+    """The recordings or cuts of one manifest or folder of shards, or of three, a part of the split each."""
     if len(manifests) not in (1, 3):
         raise UserError(f"Give one manifest, or three: train, validation, test; got {len(manifests)}.")
     parts = PARTS if len(manifests) == 3 else (None,)
-    return [replace(s, part=part) for path, part in zip(manifests, parts, strict=True) for s in lhotse.read(path)]
+    found = [lhotse.read_shards(path, work) if path.is_dir() else lhotse.read(path) for path in manifests]
+    return [replace(s, part=part) for sources, part in zip(found, parts, strict=True) for s in sources]
 
 
 def main() -> None:
-    parser = arguments(__doc__, "data/lhotse")
+    parser = arguments(__doc__, "data/lhotse", sample_rate=None)
     parser.add_argument("--source", type=Path, nargs="+", required=True, help="one manifest, or three")
-    parser.add_argument("--sample-rate", type=int, required=True)
     options = parser.parse_args()
-    sources = limited(scan(options.source), options.limit)
-    report = prepare(sources, options.output, Settings(options.sample_rate), options.num_workers)
-    print(report)
+    settings = settings_of(options)
+    sources = scan(options.source, options.output / "raw")
+    report = run(options, sources, settings)
     corpus = Corpus("lhotse", "Lhotse", options.sample_rate, layout=())
-    print(write_manifests(options.output, divide(corpus, report.kept, {s.id: s.part for s in sources})))
+    parts = divide(corpus, report.kept, {s.id: s.part for s in sources})
+    print(write_manifests(options.output, parts, options.memmap))
 
 
 if __name__ == "__main__":

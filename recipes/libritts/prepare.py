@@ -37,7 +37,7 @@ CORPUS = Corpus(
 
 def scan(root: Path) -> list[Source]:
     """One part: the dev parts are for validation, the test parts for the test."""
-    return libritts(root)
+    return libritts(root, "LibriTTS")
 
 
 if __name__ == "__main__":

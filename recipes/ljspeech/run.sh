@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # LJ Speech -> a vocoder, in numbered stages: [recipe=spectral_large] recipes/ljspeech/run.sh [options of prepare.py]
-exec "$(dirname "$0")/../run.sh" ljspeech spectral_small "$@"
+exec "$(dirname "$0")/../run.sh" ljspeech "$@"

@@ -32,7 +32,8 @@ CORPUS = Corpus(
 
 def scan(root: Path) -> list[Source]:
     """One book, de_DE/by_book/female/SPEAKER/BOOK: metadata.csv and wavs. Nobody is named where voices are mixed."""
-    speaker = None if {"mix", "mixed"} & set(root.parts) else root.parent.name
+    below = root.parts[root.parts.index("by_book") :] if "by_book" in root.parts else root.parts[-3:]
+    speaker = None if {"mix", "mixed"} & set(below) else root.parent.name
     return [replace(s, id=f"{root.parent.name}/{root.name}/{s.id}") for s in ljspeech(root, speaker)]
 
 

@@ -15,11 +15,13 @@ import sys
 from pathlib import Path
 
 from wavegan.archive import fetch, unpack
+from wavegan.corpus import arguments, run, settings_of
 from wavegan.errors import UserError, reported
 from wavegan.manifest import split
-from wavegan.prepare import Settings, Source, arguments, limited, prepare, write_manifests
+from wavegan.prepare import Source, write_manifests
 
-SAMPLE_RATE = 16000
+RECIPES = ("quarter_hour",)
+BESIDE = "vocoder-16k"
 SPEAKERS = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
 ARCHIVE = "https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sounds-{}-g722-current.tar.gz"
 
@@ -48,7 +50,11 @@ def fetch_debian(folder: Path) -> None:
             print(f"Downloading {package}", file=sys.stderr)
             _run(["apt-get", "download", package], folder)
         (deb,) = list(folder.glob(f"{package}_*.deb"))[-1:]
-        _run(["dpkg-deb", "-x", deb.name, "."], folder)
+        try:
+            _run(["dpkg-deb", "-x", deb.name, "."], folder)
+        except UserError:
+            deb.unlink()  # cut short: to be downloaded again
+            raise
 
 
 def fetch_archive(folder: Path) -> None:
@@ -75,15 +81,14 @@ def main() -> None:
     parser.add_argument("--num-test", type=int, default=60)
     parser.add_argument("--hold-out", nargs="*", default=[], metavar="SPEAKER", help="voices to leave out of training")
     options = parser.parse_args()
+    settings = settings_of(options)
     obtain = {"debian": fetch_debian, "archive": fetch_archive}.get(options.source)
     folder = options.output / "raw" if obtain else Path(options.source)
     if obtain:
         obtain(folder)
-    sources = limited(scan(folder), options.limit)
-    report = prepare(sources, options.output, Settings(SAMPLE_RATE), options.num_workers)
-    print(report)
+    report = run(options, scan(folder), settings)
     parts = split(report.kept, options.num_valid, options.num_test, held_out_speakers=options.hold_out)
-    print(write_manifests(options.output, parts))
+    print(write_manifests(options.output, parts, options.memmap))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # From nothing to a 16 kHz vocoder on the Asterisk prompts: recipes/prompts/run.sh [options of prepare.py]
 # Needs ffmpeg.
-beside=vocoder-16k exec "$(dirname "$0")/../run.sh" prompts quarter_hour "$@"
+exec "$(dirname "$0")/../run.sh" prompts "$@"

@@ -8,28 +8,16 @@ About 38,900 clips of up to a second by 2,600 speakers; the official validation 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from wavegan.corpus import Archive, Corpus, main
-from wavegan.layouts import SPEECH_COMMANDS_LISTS, speech_commands
+from wavegan.corpus import main
+from wavegan.layouts import SPEECH_COMMANDS, speech_commands
 from wavegan.prepare import Source
 
+RECIPES = ("vocoder", "frames", "digits")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-CORPUS = Corpus(
-    name="sc09",
-    title="Speech Commands v0.02",
-    sample_rate=16000,
-    layout=("zero", *SPEECH_COMMANDS_LISTS.values()),
-    archives={
-        "all": Archive(
-            "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
-            2428923189,
-            "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
-        )
-    },
-    min_seconds=0.2,
-    most_valid=None,
-)
+CORPUS = replace(SPEECH_COMMANDS, name="sc09", title="Speech Commands v0.02, the digits", count=38908)
 
 
 def scan(root: Path) -> list[Source]:

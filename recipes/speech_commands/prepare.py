@@ -10,26 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wavegan.corpus import Archive, Corpus, main
-from wavegan.layouts import SPEECH_COMMANDS_LISTS, speech_commands
+from wavegan.corpus import main
+from wavegan.layouts import SPEECH_COMMANDS, speech_commands
 from wavegan.prepare import Source
 
-CORPUS = Corpus(
-    name="speech_commands",
-    title="Speech Commands v0.02",
-    sample_rate=16000,
-    layout=("backward", *SPEECH_COMMANDS_LISTS.values()),  # v0.01 has no "backward"
-    archives={
-        "all": Archive(
-            "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
-            2428923189,
-            "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
-        )
-    },
-    count=105829,
-    min_seconds=0.2,
-    most_valid=None,
-)
+RECIPES = ("vocoder", "frames", "words")
+CORPUS = SPEECH_COMMANDS
 
 
 def scan(root: Path) -> list[Source]:

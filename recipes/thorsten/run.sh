@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # Thorsten-Voice -> a vocoder, in numbered stages: [recipe=spectral_large] recipes/thorsten/run.sh [options of prepare.py]
-exec "$(dirname "$0")/../run.sh" thorsten spectral_small "$@"
+exec "$(dirname "$0")/../run.sh" thorsten "$@"

@@ -1,0 +1,85 @@
+"""wavegan recipe run, and the run.sh of every recipe: which commands, in which order, with which folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.miniatures import MINIATURES
+from wavegan import UserError, manifest, stages
+from wavegan.recipe import load_recipe
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+FOLDERS = sorted(path.parent for path in RECIPES.glob("*/run.sh"))
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """The commands of a run, which take no time and all end well."""
+    monkeypatch.chdir(tmp_path)
+    found: list[list[str]] = []
+    monkeypatch.setattr(stages, "_call", lambda command: found.append(list(command)) or 0)
+    return found
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_recipe_prepares_what_it_trains_and_evaluates_that(folder, commands):
+    assert stages.run(folder) == 0
+    prepare, *trained, evaluate = commands
+    output = Path(prepare[prepare.index("--output") + 1])
+    for command in trained:
+        recipe = load_recipe(command[3])
+        assert recipe.data.train.parent == output and prepare[2] == str(recipe.task.features.sample_rate)
+    last = f"runs/{folder.name}"
+    assert trained[-1][-1] == evaluate[3] == last and evaluate[-1] == f"{last}/test"
+    assert f"{output}/test.jsonl" in evaluate
+
+
+def test_stages_resume_and_are_chosen(commands):
+    for name, file in (("fsdd-vocoder", "trainer.pt"), ("fsdd-frames", "trainer-before.pt")):
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, file).touch()
+    stages.run(RECIPES / "fsdd", first=2, last=2)
+    digits = str(RECIPES / "fsdd" / "digits.yaml")
+    resumed = [["--resume", "runs/fsdd-vocoder"], ["--resume", "runs/fsdd-frames"], [digits, "--run", "runs/fsdd"]]
+    assert [command[3:] for command in commands] == resumed
+
+
+def test_another_recipe_has_its_own_folders_and_rate(commands):
+    stages.run(RECIPES / "audiomnist", ["--limit", "9"], recipe="spectral_small", beside="griffin-lim")
+    prepare, train, evaluate = commands
+    assert prepare[1:] == ["--sample-rate", "48000", "--limit", "9", "--output", "data/audiomnist"]
+    assert train[-2:] == ["--run", "runs/audiomnist-spectral_small"]
+    assert evaluate[3:5] == ["runs/audiomnist-spectral_small", "griffin-lim"]
+
+
+def test_training_follows_the_manifests_to_another_folder(commands):
+    stages.run(RECIPES / "folder", ["--wavs", "x"], data=Path("other/place"))
+    prepare, train, evaluate = commands
+    assert prepare[-2:] == ["--output", "other/place"] and "other/place/test.jsonl" in evaluate
+    assert train[-2:] == ["data.train=other/place/train.jsonl", "data.valid=other/place/valid.jsonl"]
+    assert evaluate[3:5] == ["runs/folder", "vocoder-16k"]
+
+
+def test_the_first_failure_ends_it(commands, monkeypatch):
+    monkeypatch.setattr(stages, "_call", lambda command: commands.append(command) or 2)
+    assert stages.run(RECIPES / "ljspeech") == 2 and len(commands) == 1
+    with pytest.raises(UserError, match="has no prepare.py"):
+        stages.run(RECIPES)
+    with pytest.raises(UserError, match="none.yaml"):
+        stages.run(RECIPES / "ljspeech", recipe="none")
+
+
+def test_run_sh_takes_its_options_as_variables(tmp_path):
+    if shutil.which("bash") is None:
+        pytest.skip("no bash")
+    MINIATURES["thorsten"](tmp_path / "source")
+    command = ["bash", RECIPES / "thorsten" / "run.sh", "--source", "source", "--limit", "11"]
+    environment = os.environ | {"to": "1", "data": "data here"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "stage 2" not in done.stderr, done.stderr
+    assert len(manifest.read(tmp_path / "data here" / "train.jsonl")) == 9
