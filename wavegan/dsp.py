@@ -173,9 +173,9 @@ class InverseSTFT(nn.Module):
 
 
 class STFT(nn.Module):
-    """What ``InverseSTFT`` inverts, in real arithmetic too: (B, 1, T) -> (real, imag), each (B, K, F), F = T / hop_length.
+    """STFT in real arithmetic: (B, 1, T) -> (real, imag), each (B, K, F) with F = T / hop_length, as ``InverseSTFT`` has.
 
-    Beyond its ends the waveform is taken for silent. Else it equals ``stft``.
+    Equals ``stft`` but that the waveform is taken for silent beyond its ends.
     """
 
     def __init__(self, n_fft: int, hop_length: int, win_length: int | None = None, padding: Padding = "center"):
@@ -184,7 +184,8 @@ class STFT(nn.Module):
         self.trim = padding_length(n_fft, hop_length, padding)
         angle = 2 * math.pi * torch.outer(torch.arange(n_fft), torch.arange(n_fft // 2 + 1.0)).double() / n_fft
         window = hann_window(win_length or n_fft, n_fft).double().unsqueeze(1)
-        self.register_buffer("basis", (window * torch.cat([angle.cos(), -angle.sin()], dim=1)).float(), persistent=False)
+        basis = window * torch.cat([angle.cos(), -angle.sin()], dim=1)
+        self.register_buffer("basis", basis.float(), persistent=False)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         padded = F.pad(waveform.squeeze(1), (self.trim, self.n_fft - self.hop_length - self.trim))

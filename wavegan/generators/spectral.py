@@ -119,10 +119,10 @@ class SpectralGenerator(nn.Module):
         """
         power, last = real.square() + imag.square(), None
         for _ in range(self.config.refinements):
-            seen = self.stft(self.istft(real, imag))
-            moved = seen if last is None else [now + MOMENTUM * (now - then) for now, then in zip(seen, last, strict=True)]
+            seen = real, imag = self.stft(self.istft(real, imag))
+            if last is not None:
+                real, imag = (now + MOMENTUM * (now - then) for now, then in zip(seen, last, strict=True))
             last = seen
-            real, imag = moved
             scale = (power / (real.square() + imag.square() + 1e-4 * power + 1e-12)).sqrt()
             real, imag = scale * real, scale * imag
         return real, imag
