@@ -173,7 +173,7 @@ class InverseSTFT(nn.Module):
 
 
 class STFT(nn.Module):
-    """STFT in real arithmetic: (B, 1, T) -> (real, imag), each (B, K, F) with F = T / hop_length, as ``InverseSTFT`` has.
+    """STFT in real arithmetic: (B, 1, T) -> (real, imag), each (B, K, F) with F = T / hop_length, as the inverse has.
 
     Equals ``stft`` but that the waveform is taken for silent beyond its ends.
     """
