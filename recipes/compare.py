@@ -173,7 +173,7 @@ def main() -> None:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # with which its memory goes
             speeds |= pool.submit(measure, missing).result()
         write_json(measured, speeds)
-    threads = max(1, (os.cpu_count() or 1) // options.at_once)
+    threads = max(1, torch.get_num_threads() // options.at_once)
     calls = [(commands[n], options.output / n, steps_in(study.minutes, speeds[n]), threads) for n in commands]
     train_all(calls, options.at_once)
     shown = table(options.output, speeds, study.minutes)
