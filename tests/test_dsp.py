@@ -9,6 +9,7 @@ import torch
 
 from tests.conftest import speech_like
 from wavegan.dsp import (
+    STFT,
     InverseSTFT,
     LogMel,
     LogMelConfig,
@@ -124,6 +125,31 @@ def test_inverse_stft_inverts_stft(padding):
     again = InverseSTFT(512, 128, padding=padding)(spectrum.real, spectrum.imag)
     assert again.shape == (1, 1, waveform.shape[1])
     assert (again[0, 0, :-512] - waveform[0, :-512]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(("n_fft", "hop", "win"), [(512, 128, 512), (512, 128, 400), (512, 100, 512), (64, 30, 64)])
+@pytest.mark.parametrize("padding", ["center", "same"])
+def test_stft_module_equals_torch_with_silence_beyond_the_ends(n_fft, hop, win, padding):
+    waveform = speech_like(0.5)[None, : 30 * hop]
+    real, imag = STFT(n_fft, hop, win, padding)(waveform[None])
+    silence = torch.zeros(1, n_fft * hop)  # whole hops
+    longer = stft(torch.cat([silence, waveform, silence], 1), n_fft, hop, hann_window(win), padding)
+    expected = longer[..., n_fft : n_fft + 30]
+    assert real.shape == (1, n_fft // 2 + 1, 30)
+    assert (torch.complex(real, imag) - expected).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("padding", ["center", "same"])
+def test_exported_graphs_have_the_same_transforms_without_complex_numbers(monkeypatch, padding):
+    waveform = speech_like(0.5)[None, None, :7936]
+    forward, inverse = STFT(256, 64, padding=padding), InverseSTFT(256, 64, padding=padding)
+    spectrum = forward(waveform)
+    again = inverse(*spectrum)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    assert max((a - b).abs().max() for a, b in zip(spectrum, forward(waveform), strict=True)) < 1e-4
+    assert (inverse(*spectrum) - again).abs().max() < 1e-5
+    program = torch.export.export(inverse, spectrum)
+    assert "complex" not in str(program.graph) and "fft" not in str(program.graph)
 
 
 def test_contract_difference_reads_none_as_what_it_means():

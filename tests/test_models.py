@@ -40,6 +40,7 @@ GENERATORS = {
     ),
     "spectral-prior": SpectralConfig(dim=16, num_blocks=2),
     "spectral-polar": SpectralConfig(dim=16, num_blocks=2, head="polar"),
+    "spectral-refined": SpectralConfig(dim=16, num_blocks=2, refinements=2),
     "spectral-causal": SpectralConfig(dim=16, num_blocks=2, causal=True),
 }
 DISCRIMINATORS = {
@@ -85,6 +86,35 @@ def test_generate_gives_the_same_waveform_and_its_spectrum(generator):
         assert spectrum.shape == (2, 33, 12)
         again = torch.istft(spectrum, 64, 16, window=torch.hann_window(64), length=11 * 16)
         assert torch.allclose(again, waveform[:, 0, : 11 * 16], atol=1e-4)
+
+
+def test_refinements_keep_amplitudes_and_make_frames_agree():
+    """Griffin and Lim's iterations bring a spectrum nearer to that of its own waveform."""
+    torch.manual_seed(0)
+    x, inconsistency = torch.randn(1, 20, 40) - 4, []
+    for refinements in (0, 1, 4, 16):
+        torch.manual_seed(1)
+        config = SpectralConfig(dim=16, num_blocks=2, refinements=refinements)
+        generator = config.build(VOCODER).eval()
+        with torch.no_grad():
+            real, imag = generator.spectrum(x)
+            seen = torch.complex(*generator.stft(generator.istft(real, imag)))
+        spectrum = torch.complex(real, imag)
+        inconsistency.append(float((seen - spectrum).norm() / spectrum.norm()))
+        if refinements == 0:
+            plain = spectrum.abs()
+        assert (spectrum.abs() - plain).norm() < 0.05 * plain.norm()
+    assert inconsistency == sorted(inconsistency, reverse=True) and inconsistency[-1] < 0.8 * inconsistency[0]
+
+
+def test_a_free_head_is_the_prior_head_without_its_prior():
+    heads = {}
+    for name in ("prior", "free"):
+        torch.manual_seed(0)
+        heads[name] = SpectralConfig(dim=16, head=name).build(VOCODER).head
+    hidden, mel = torch.randn(2, 7, 16), torch.randn(2, 20, 7) - 4
+    (a, _), (b, _) = (head(hidden, mel) for head in heads.values())
+    assert torch.allclose(a, b * heads["prior"].prior(mel), rtol=1e-4, atol=1e-7)
 
 
 def test_folding_weight_norm_keeps_the_output(generator):

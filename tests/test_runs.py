@@ -63,6 +63,14 @@ def test_fine_tuning_of_another_model_is_refused(recipe_file, tmp_path):
     assert not (tmp_path / "tuned").exists()
 
 
+def test_fine_tuning_can_add_refinements_which_have_no_weights(recipe_file, tmp_path):
+    start_run(recipe_file, SHORT, tmp_path / "first").train()
+    options = [*SHORT, "generator.refinements=2"]
+    trainer = start_run(recipe_file, options, tmp_path / "tuned", finetune=tmp_path / "first")
+    assert trainer.generator.config.refinements == 2 and trainer.train() == 0
+    assert checkpoint.load_generator(tmp_path / "tuned")[0].config.refinements == 2
+
+
 def test_a_frozen_generator_waits_for_the_discriminators(recipe_file, tmp_path):
     options = ["trainer.frozen_steps=3", "trainer.adversarial_start=0", "trainer.critic_steps=0"]
     trainer = start_run(recipe_file, options, tmp_path / "run")

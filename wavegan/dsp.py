@@ -124,11 +124,10 @@ def stft(waveform: Tensor, n_fft: int, hop_length: int, window: Tensor, padding:
 
 
 class InverseSTFT(nn.Module):
-    """Inverse STFT in real arithmetic: (real, imag), each (B, K, F), -> (B, 1, T) with T = F * hop_length exactly.
+    """Inverse STFT: (real, imag), each (B, K, F), -> (B, 1, T) with T = F * hop_length exactly.
 
-    A matrix product with the windowed inverse DFT, overlap-add, and division by the window envelope; no complex
-    numbers, so that ONNX, MPS and torch.compile can run it. Equals ``torch.istft`` ("center": with
-    ``length=F * hop_length``; "same": with the (n_fft - hop) / 2 padded samples cut off).
+    Equals ``torch.istft`` ("center": with ``length=F * hop_length``; "same": with the (n_fft - hop) / 2 padded samples
+    cut off). In an exported graph the FFT is a matrix product, without complex numbers, which ONNX doesn't have.
     """
 
     def __init__(self, n_fft: int, hop_length: int, win_length: int | None = None, padding: Padding = "center"):
@@ -136,17 +135,21 @@ class InverseSTFT(nn.Module):
         self.n_fft, self.hop_length = n_fft, hop_length
         self.overlap = math.ceil(n_fft / hop_length)
         self.trim = padding_length(n_fft, hop_length, padding)
+        self.missing = self.overlap * hop_length - n_fft  # pads the frames to a whole number of hops
         window = hann_window(win_length or n_fft, n_fft)
-        angle = 2 * math.pi * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double() / n_fft
-        weight = torch.full((n_fft // 2 + 1, 1), 2.0 / n_fft, dtype=torch.float64)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("window_square", F.pad(window.square(), (0, self.missing)), persistent=False)
+        angle, weight = _angles(n_fft), torch.full((n_fft // 2 + 1, 1), 2.0 / n_fft)
         weight[0] = weight[-1] = 1.0 / n_fft  # DC and Nyquist have no mirror image
-        basis = torch.cat([weight * angle.cos(), -weight * angle.sin()]) * window.double()
-        missing = self.overlap * hop_length - n_fft  # pad the frames to a whole number of hops
-        self.register_buffer("basis", F.pad(basis.float(), (0, missing)), persistent=False)
-        self.register_buffer("window_square", F.pad(window.square(), (0, missing)), persistent=False)
+        basis = torch.cat([weight * angle.cos(), -weight * angle.sin()])
+        self.register_buffer("basis", basis.float(), persistent=False)
 
     def forward(self, real: Tensor, imag: Tensor) -> Tensor:
-        frames = torch.cat([real, imag], dim=1).transpose(1, 2) @ self.basis  # (B, F, overlap * hop)
+        if torch.compiler.is_exporting():
+            frames = torch.cat([real, imag], dim=1).transpose(1, 2) @ self.basis
+        else:
+            frames = torch.fft.irfft(torch.complex(real, imag).transpose(1, 2), self.n_fft)
+        frames = F.pad(frames * self.window, (0, self.missing))  # (B, F, overlap * hop)
         return (self._overlap_add(frames) / self._envelope(real.shape[-1])).unsqueeze(1)
 
     def frames_of(self, first: int, last: int) -> tuple[int, int]:
@@ -173,25 +176,33 @@ class InverseSTFT(nn.Module):
 
 
 class STFT(nn.Module):
-    """STFT in real arithmetic: (B, 1, T) -> (real, imag), each (B, K, F) with F = T / hop_length, as the inverse has.
+    """What ``InverseSTFT`` inverts: (B, 1, T) -> (real, imag), each (B, K, F) with F = T / hop_length.
 
-    Equals ``stft`` but that the waveform is taken for silent beyond its ends.
+    Equals ``stft`` but that the waveform is taken for silent beyond its ends. Exported as its inverse is.
     """
 
     def __init__(self, n_fft: int, hop_length: int, win_length: int | None = None, padding: Padding = "center"):
         super().__init__()
         self.n_fft, self.hop_length = n_fft, hop_length
         self.trim = padding_length(n_fft, hop_length, padding)
-        angle = 2 * math.pi * torch.outer(torch.arange(n_fft), torch.arange(n_fft // 2 + 1.0)).double() / n_fft
-        window = hann_window(win_length or n_fft, n_fft).double().unsqueeze(1)
-        basis = window * torch.cat([angle.cos(), -angle.sin()], dim=1)
+        self.register_buffer("window", hann_window(win_length or n_fft, n_fft), persistent=False)
+        angle = _angles(n_fft)
+        basis = torch.cat([angle.cos(), -angle.sin()]).T.contiguous()
         self.register_buffer("basis", basis.float(), persistent=False)
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         padded = F.pad(waveform.squeeze(1), (self.trim, self.n_fft - self.hop_length - self.trim))
-        frames = padded.unfold(1, self.n_fft, self.hop_length) @ self.basis  # (B, F, 2 K)
-        real, imag = frames.transpose(1, 2).chunk(2, dim=1)
-        return real, imag
+        frames = padded.unfold(1, self.n_fft, self.hop_length) * self.window
+        if torch.compiler.is_exporting():
+            real, imag = (frames @ self.basis).transpose(1, 2).chunk(2, dim=1)
+            return real, imag
+        spectrum = torch.fft.rfft(frames).transpose(1, 2)
+        return spectrum.real, spectrum.imag
+
+
+def _angles(n_fft: int) -> Tensor:
+    """2 pi k n / N, (K, n_fft), in float64."""
+    return 2 * math.pi * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double() / n_fft
 
 
 def hann_window(win_length: int, n_fft: int | None = None, periodic: bool = True) -> Tensor:

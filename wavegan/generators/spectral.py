@@ -118,12 +118,13 @@ class SpectralGenerator(nn.Module):
         amplitude is lower, so that no gradient explodes.
         """
         power, last = real.square() + imag.square(), None
+        amplitude, least = (power + 1e-12).sqrt(), 1e-4 * power + 1e-12
         for _ in range(self.config.refinements):
             seen = real, imag = self.stft(self.istft(real, imag))
             if last is not None:
-                real, imag = (now + MOMENTUM * (now - then) for now, then in zip(seen, last, strict=True))
+                real, imag = (then.lerp(now, 1 + MOMENTUM) for now, then in zip(seen, last, strict=True))
             last = seen
-            scale = (power / (real.square() + imag.square() + 1e-4 * power + 1e-12)).sqrt()
+            scale = amplitude * torch.rsqrt(real.square() + imag.square() + least)
             real, imag = scale * real, scale * imag
         return real, imag
 
