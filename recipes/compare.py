@@ -41,10 +41,13 @@ COLUMNS = {"pesq": "PESQ", "estoi": "ESTOI", "mel_l1": "mel L1", "multi_resoluti
 
 
 class Study(Config):
-    """``minutes`` of training on this machine for each variant of ``recipe``, a file beside the study's."""
+    """``minutes`` of training on this machine for each variant of ``recipe``, a file beside the study's, with
+    ``changes``.
+    """
 
     minutes: float = Field(gt=0)
     recipe: str
+    changes: list[str] = []
     variants: dict[str, list[str]] = Field(min_length=1)
 
 
@@ -163,7 +166,8 @@ def main() -> None:
         raise UserError(f"--at-once should be 1 or more, got {options.at_once}.")
     study = config.parse(Study, config.read_yaml(options.study), str(options.study))
     recipe = str(options.study.parent / study.recipe)
-    commands = {name: [recipe, *changes, *options.overrides] for name, changes in study.variants.items()}
+    common = [*study.changes, *options.overrides]
+    commands = {name: [recipe, *common, *changes] for name, changes in study.variants.items()}
     options.output.mkdir(parents=True, exist_ok=True)
     recipes = {name: load_recipe(path, changes).model_dump(mode="json") for name, (path, *changes) in commands.items()}
     same_study(options.output / "study.json", {"minutes": study.minutes, "recipes": recipes})
