@@ -94,21 +94,21 @@ class SpectralGenerator(nn.Module):
     def forward(self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0) -> Tensor:
         real, imag = self.spectrum(x)
         with torch.autocast(x.device.type, enabled=False):
-            return self.istft(real, imag)
+            return self.istft(*self.refine(real, imag))
 
     def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         real, imag = self.spectrum(x)
         with torch.autocast(x.device.type, enabled=False):
-            return self.istft(real, imag), torch.complex(real, imag)
+            return self.istft(*self.refine(real, imag)), torch.complex(real, imag)
 
     def spectrum(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The predicted STFT, (real, imag), each (B, K, F)."""
+        """The predicted STFT, (real, imag), each (B, K, F), before refinements: losses on it reach the head at once."""
         hidden = self.norm(self.embed((x - self.shift) * self.scale).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             hidden = block(hidden)
         hidden = self.final_norm(hidden.transpose(1, 2))
         with torch.autocast(x.device.type, enabled=False):
-            return self.refine(*self.head(hidden.float(), x.float()))
+            return self.head(hidden.float(), x.float())
 
     def refine(self, real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor]:
         """The same amplitudes with phases that overlapping frames agree on better.
