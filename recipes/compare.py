@@ -52,7 +52,9 @@ class Study(Config):
 
 
 def measure(commands: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-    """For each variant: parameters, and the seconds of a step of each phase, medians of rounds in turns."""
+    """For each variant: parameters, and of each phase its share of the steps and the seconds of one, medians of rounds
+    in turns.
+    """
     torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as folder:
         trainers = {}
@@ -69,8 +71,9 @@ def measure(commands: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
         for name, trainer in trainers.items():
             trainer.tracker.close()
             medians = {phase: statistics.median(found[WARM_UP_ROUNDS:]) for phase, found in seconds[name].items()}
-            speeds[name] = {"parameters": sum(p.numel() for p in trainer.ema.parameters()), "seconds": medians}
-            speeds[name]["adversarial_start"] = trainer.config.adversarial_start
+            steps = trainer.config.max_steps
+            phases = [[count / steps, medians[phase]] for phase, _, count in runs.phases(trainer)]
+            speeds[name] = {"parameters": sum(p.numel() for p in trainer.ema.parameters()), "phases": phases}
         return speeds
 
 
@@ -81,9 +84,11 @@ def steps_in(minutes: float, speed: dict[str, Any]) -> int:
 
 def minutes_at(share: float, speed: dict[str, Any], steps: float = 1.0) -> float:
     """Minutes of the first ``share`` of ``steps`` steps."""
-    alone, both = (speed["seconds"].get(phase, 0.0) for phase in ("reconstruction only", "both players"))
-    start = speed["adversarial_start"]
-    return steps * (min(share, start) * alone + max(share - start, 0) * both) / 60
+    total, begin = 0.0, 0.0
+    for length, seconds in speed["phases"]:
+        total += min(max(share - begin, 0.0), length) * seconds
+        begin += length
+    return steps * total / 60
 
 
 def train(command: list[str], run: Path, steps: int, threads: int) -> None:

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from tests.test_trainer import assert_resumes_exactly, assert_same_run, weights
-from wavegan import UserError, audio, checkpoint, distributed, load_recipe, manifest
+from wavegan import Synthesizer, UserError, audio, checkpoint, distributed, load_recipe, manifest
 from wavegan.advice import Advice, Stopwatch
 from wavegan.dsp import LogMel
 from wavegan.penalties import ExactPenalty, FiniteDifferencePenalty
-from wavegan.runs import dry_run, resume_run, start_run
+from wavegan.runs import dry_run, pack, phases, resume_run, start_run
 from wavegan.selection import Selection, SelectionConfig
 from wavegan.warm_start import load_folded
 
@@ -69,6 +69,38 @@ def test_fine_tuning_can_add_refinements_which_have_no_weights(recipe_file, tmp_
     trainer = start_run(recipe_file, options, tmp_path / "tuned", finetune=tmp_path / "first")
     assert trainer.generator.config.refinements == 2 and trainer.train() == 0
     assert checkpoint.load_generator(tmp_path / "tuned")[0].config.refinements == 2
+
+
+def test_a_packed_model_can_have_other_refinements(recipe_file, tmp_path):
+    start_run(recipe_file, SHORT, tmp_path / "run").train()
+    pack(tmp_path / "run", tmp_path / "packed", refinements=3)
+    plain, refined = (Synthesizer.from_pretrained(tmp_path / name) for name in ("run", "packed"))
+    mel = plain.mel(0.1 * torch.randn(8000))
+    assert not np.array_equal(plain.vocode(mel), refined.vocode(mel))
+    assert refined.look_ahead_seconds == plain.look_ahead_seconds + 3 * 3 * 32 / 16000  # windows of four hops
+    options = [*SHORT, "generator={name: spectral, dim: 8, causal: true}"]
+    start_run(recipe_file, options, tmp_path / "causal").train()
+    with pytest.raises(UserError, match="refinements look ahead"):
+        pack(tmp_path / "causal", tmp_path / "other", refinements=3)
+    assert not (tmp_path / "other").exists()
+
+
+def test_refinements_wait_for_their_step(recipe_file, tmp_path):
+    options = ["trainer.max_steps=8", "trainer.adversarial_start=0.75", "generator.refinements=2"]
+    trainer = start_run(recipe_file, [*options, "trainer.refinement_start=0.5"], tmp_path / "run")
+    names = [(name, first, count) for name, first, count in phases(trainer)]
+    assert names == [
+        ("reconstruction only", 0, 4),
+        ("reconstruction only, 2 refinements", 4, 2),
+        ("both players, 2 refinements", 6, 2),
+    ]
+    seen = []
+    for trainer.step in (0, 3, 4, 7):
+        trainer.train_step()
+        seen.append(trainer.generator.refining)
+    assert seen == [False, False, True, True] and trainer.ema.refining
+    with pytest.raises(UserError, match="refinement_start is for generators with refinements"):
+        start_run(recipe_file, ["trainer.refinement_start=0.5"], tmp_path / "other")
 
 
 def test_a_frozen_generator_waits_for_the_discriminators(recipe_file, tmp_path):

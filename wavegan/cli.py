@@ -349,11 +349,14 @@ def pack(
     run: Annotated[Path, typer.Argument(help="A run or checkpoint folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint folder to write.")],
     half: Annotated[bool, typer.Option("--half", help="Store 16-bit weights: half the size.")] = False,
+    refinements: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Of a spectral generator: more are better, later and slower.")
+    ] = None,
 ) -> None:
     """Copy what playing needs out of a run folder, ready to publish."""
     from wavegan.runs import pack as pack_run
 
-    size = pack_run(run, output, half)
+    size = pack_run(run, output, half, refinements)
     print(f"{output}: {size / 1e6:.1f} MB")
 
 

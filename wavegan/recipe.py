@@ -25,7 +25,8 @@ class TrainerConfig(Config):
     """How long, how fast, how often. Intervals count steps; a step is one batch.
 
     ``adversarial_start``: the share of ``max_steps`` trained on reconstruction alone, before the discriminators
-    join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``critic_steps``: from then on, so many
+    join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``refinement_start``: the same for the
+    generator's refinements, which help once its phases are nearly right. ``critic_steps``: from then on, so many
     batches train the discriminators and then one the generator; 0 trains both on every batch.
     ``muon_learning_rate``: train the generator's matrices with Muon at this rate, the rest with AdamW.
     ``final_learning_rate``: where the cosine ends, as a share of the peak. ``finetune``: checkpoint that the generator
@@ -51,6 +52,7 @@ class TrainerConfig(Config):
     clip_norm: float = Field(10.0, gt=0)
     ema: float = Field(0.999, ge=0, lt=1)
     adversarial_start: float = Field(0.0, ge=0, le=1)
+    refinement_start: float = Field(0.0, ge=0, le=1)
     critic_steps: int = Field(0, ge=0)
     finetune: Path | None = None
     initial_weights: dict[str, Path] = {}
@@ -71,6 +73,11 @@ class TrainerConfig(Config):
     def adversarial_step(self) -> int:
         """First step with discriminators."""
         return round(self.adversarial_start * self.max_steps)
+
+    @property
+    def refinement_step(self) -> int:
+        """First step with refinements."""
+        return round(self.refinement_start * self.max_steps)
 
 
 class Recipe(Config):
@@ -96,6 +103,8 @@ class Recipe(Config):
                 "objective.san is for tasks without labels: where discriminators judge labels too, they have no one "
                 "direction; leave it out"
             )
+        if self.trainer.refinement_start and not getattr(self.generator, "refinements", 0):
+            raise ValueError("trainer.refinement_start is for generators with refinements: set it to 0")
         if self.task.name == "generation":
             self._check_generation()
             return self

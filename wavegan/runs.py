@@ -136,10 +136,16 @@ def dry_run(recipe_path: Path, overrides: Sequence[str], finetune: Path | None =
 
 def phases(trainer: Trainer) -> list[tuple[str, int, int]]:
     """The phases of a training: what is trained, a first step of it with another of its kind after, how many steps."""
-    c = trainer.config
+    c, refinements = trainer.config, getattr(trainer.recipe.generator, "refinements", 0)
     joined = c.adversarial_step if trainer.discriminators is not None else c.max_steps
-    found = [("reconstruction only", 0, min(joined, c.max_steps)), ("both players", joined, c.max_steps - joined)]
-    return [phase for phase in found if phase[2] > 0]
+    refined = c.refinement_step if refinements else c.max_steps
+    places = sorted({0, joined, refined, c.max_steps})
+    found = []
+    for first, end in zip(places, places[1:], strict=False):
+        name = "both players" if first >= joined else "reconstruction only"
+        name += f", {refinements} refinements" if first >= refined else ""
+        found.append((name, first, end - first))
+    return found
 
 
 def time_step(trainer: Trainer, step: int) -> float:
@@ -151,9 +157,19 @@ def time_step(trainer: Trainer, step: int) -> float:
     return (time.perf_counter() - start) / rounds
 
 
-def pack(run: Path, output: Path, half: bool = False) -> int:
-    """Copy ``config.json`` and the generator's weights to ``output``; returns the size in bytes."""
+def pack(run: Path, output: Path, half: bool = False, refinements: int | None = None) -> int:
+    """Copy ``config.json`` and the generator's weights to ``output``; returns the size in bytes.
+
+    Raises:
+        UserError: ``output`` is another folder's, or ``refinements`` are asked of a generator that can't have them.
+    """
     generator, contents = checkpoint.load_generator(find_checkpoint(run))
+    if refinements is not None:
+        changed = contents.model_dump(mode="json")
+        changed["generator"] = contents.generator.model_dump(mode="json") | {"refinements": refinements}
+        contents = config.parse(checkpoint.CheckpointConfig, changed, f"{run} with --refinements {refinements}")
+        if problem := contents.generator.check(contents.task):
+            raise UserError(f"{run}: {problem}.")
     if output.exists() and any(output.iterdir()) and not (output / checkpoint.CONFIG).exists():
         raise UserError(f"{output} is not empty and not a checkpoint. Choose another folder.")
     checkpoint.save_generator(output, generator, contents, torch.float16 if half else torch.float32)

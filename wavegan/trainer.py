@@ -75,6 +75,7 @@ class Trainer:
         self.objective = Objective(recipe.objective, self.features, self.task.paired).to(self.device)
         self.balancer = Balancer(recipe.objective.balancer) if recipe.objective.balancer else None
         self.ema = copy.deepcopy(generator).to(self.device).eval().requires_grad_(False)
+        self._plain_generator = generator
         self.generator, self.optimizers_g = self._setup(generator, c.learning_rate, c.muon_learning_rate)
         self.generator.mark_forward_method("generate")
         self.discriminators, self.optimizers_d = None, []
@@ -174,6 +175,7 @@ class Trainer:
     def train_step(self) -> dict[str, Tensor]:
         """One batch for the players whose turn it is. Returns the named loss terms."""
         passes, logs = self.config.accumulate, {}
+        self._plain_generator.refining = self.step >= self.config.refinement_step
         players = self.players()
         shared = self._draft(0, with_gradient="g" in players) if passes == 1 else None
         for player in players:

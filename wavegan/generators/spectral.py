@@ -76,6 +76,7 @@ class SpectralGenerator(nn.Module):
         super().__init__()
         c = config
         self.config = config
+        self.refining = True  # a trainer can leave it for later
         # Log-mels of speech lie about 5 nepers below 0; centred and scaled, the first layer learns faster.
         neper = 1.0 if features.log == "ln" else math.log(10)
         self.shift, self.scale = (0.0, 1.0) if features.mean or c.head == "polar" else (-5.0 / neper, 0.4 * neper)
@@ -119,7 +120,7 @@ class SpectralGenerator(nn.Module):
         """
         power, last = real.square() + imag.square(), None
         amplitude, least = (power + 1e-12).sqrt(), 1e-4 * power + 1e-12
-        for _ in range(self.config.refinements):
+        for _ in range(self.config.refinements if self.refining else 0):
             seen = real, imag = self.stft(self.istft(real, imag))
             if last is not None:
                 real, imag = (then.lerp(now, 1 + MOMENTUM) for now, then in zip(seen, last, strict=True))
