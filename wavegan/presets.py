@@ -1,7 +1,7 @@
 """Vocoder recipes for any sample rate: what depends on the rate is derived here and nowhere else.
 
 ``hifigan_v1`` is HiFi-GAN V1 with its published discriminators and balance (Kong 2020, arXiv 2010.05646);
-``spectral_small`` is the recipe of prompts/vocoder_16k, a little smaller, for a CPU; ``spectral_large`` has the size of
+``spectral_small`` is prompts/quarter_hour for longer, for a CPU; ``spectral_large`` has the size of
 Vocos (Siuzdak 2024, arXiv 2306.00814), for a GPU.
 """
 
@@ -23,6 +23,7 @@ SEGMENT_SECONDS = 0.34  # at least: 8,192 samples at 22.05 and 24 kHz, as publis
 HIGH_RATE = 40000  # from here on discriminators and losses look at twice as long stretches of samples
 PERIODS = [2, 3, 5, 7, 11]
 HIGH_PERIODS = [3, 5, 7, 11, 17, 23, 37]  # for 44.1 kHz, from github.com/jik876/hifi-gan, issue 7
+REFINEMENTS, REFINEMENT_START = 4, 0.6  # measured in recipes/prompts/ablation.yaml
 LIGHT_CHANNELS = [16, 32, 64, 128, 128]
 MEL_RESOLUTIONS = [[256, 64, 40], [512, 128, 80], [1024, 256, 80], [2048, 512, 160]]
 LOW_MEL_RESOLUTIONS = [[128, 32, 20], [256, 64, 40], [512, 128, 80], [1024, 256, 80]]
@@ -85,7 +86,7 @@ def spectral_small(sample_rate: int) -> dict[str, Any]:
     resolutions = [[n_fft, hop, n_fft], [n_fft // 2, hop // 2, n_fft // 2]]
     return {
         "task": {"name": "vocoder", "features": mel},
-        "generator": {"name": "spectral", "dim": 192, "num_blocks": 6},
+        "generator": {"name": "spectral", "dim": 192, "num_blocks": 6, "refinements": REFINEMENTS},
         "discriminators": [
             {"name": "period", "periods": [2, 3, 5], "channels": LIGHT_CHANNELS},
             {"name": "resolution", "resolutions": resolutions, "channels": 16, "input": "complex"},
@@ -100,6 +101,7 @@ def spectral_small(sample_rate: int) -> dict[str, Any]:
             "betas": [0.8, 0.95],
             "warmup_steps": 200,
             "adversarial_start": 0.8,
+            "refinement_start": REFINEMENT_START,
             "critic_steps": 1,
         },
     }
@@ -112,7 +114,7 @@ def spectral_large(sample_rate: int) -> dict[str, Any]:
     periods = HIGH_PERIODS if sample_rate >= HIGH_RATE else PERIODS
     return {
         "task": {"name": "vocoder", "features": mel},
-        "generator": {"name": "spectral", "dim": 512, "num_blocks": 8},
+        "generator": {"name": "spectral", "dim": 512, "num_blocks": 8, "refinements": REFINEMENTS},
         "discriminators": [
             {"name": "period", "periods": periods, "channels": [16, 64, 256, 512, 512]},
             {"name": "resolution", "resolutions": resolutions, "channels": 32, "input": "complex"},
@@ -125,6 +127,7 @@ def spectral_large(sample_rate: int) -> dict[str, Any]:
             "betas": [0.8, 0.9],
             "warmup_steps": 1000,
             "adversarial_start": 0.2,
+            "refinement_start": REFINEMENT_START,
             "precision": "auto",
             "valid_interval": 5000,
             "checkpoint_interval": 2000,
