@@ -124,7 +124,7 @@ def stft(waveform: Tensor, n_fft: int, hop_length: int, window: Tensor, padding:
 
 
 class InverseSTFT(nn.Module):
-    """Inverse STFT: (real, imag), each (B, K, F), -> (B, 1, T) with T = F * hop_length exactly.
+    """Inverse STFT: real and imaginary parts (B, F, K, 2) -> (B, 1, T) with T = F * hop_length exactly.
 
     Equals ``torch.istft`` ("center": with ``length=F * hop_length``; "same": with the (n_fft - hop) / 2 padded samples
     cut off). In an exported graph the FFT is a matrix product, without complex numbers, which ONNX doesn't have.
@@ -139,18 +139,17 @@ class InverseSTFT(nn.Module):
         window = hann_window(win_length or n_fft, n_fft)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("window_square", F.pad(window.square(), (0, self.missing)), persistent=False)
-        angle, weight = _angles(n_fft), torch.full((n_fft // 2 + 1, 1), 2.0 / n_fft)
+        weight = torch.full((n_fft // 2 + 1, 1, 1), 2.0 / n_fft)
         weight[0] = weight[-1] = 1.0 / n_fft  # DC and Nyquist have no mirror image
-        basis = torch.cat([weight * angle.cos(), -weight * angle.sin()])
-        self.register_buffer("basis", basis.float(), persistent=False)
+        self.register_buffer("basis", (weight * _basis(n_fft)).flatten(0, 1).float(), persistent=False)
 
-    def forward(self, real: Tensor, imag: Tensor) -> Tensor:
+    def forward(self, spectrum: Tensor) -> Tensor:
         if torch.compiler.is_exporting():
-            frames = torch.cat([real, imag], dim=1).transpose(1, 2) @ self.basis
+            frames = spectrum.flatten(2) @ self.basis
         else:
-            frames = torch.fft.irfft(torch.complex(real, imag).transpose(1, 2), self.n_fft)
+            frames = torch.fft.irfft(torch.view_as_complex(spectrum), self.n_fft)
         frames = F.pad(frames * self.window, (0, self.missing))  # (B, F, overlap * hop)
-        return (self._overlap_add(frames) / self._envelope(real.shape[-1])).unsqueeze(1)
+        return (self._overlap_add(frames) / self._envelope(frames.shape[1])).unsqueeze(1)
 
     def frames_of(self, first: int, last: int) -> tuple[int, int]:
         """The first and last frame that the samples ``first`` to ``last`` are made of, where the window isn't 0."""
@@ -176,7 +175,7 @@ class InverseSTFT(nn.Module):
 
 
 class STFT(nn.Module):
-    """What ``InverseSTFT`` inverts: (B, 1, T) -> (real, imag), each (B, K, F) with F = T / hop_length.
+    """What ``InverseSTFT`` inverts: (B, 1, T) -> real and imaginary parts (B, F, K, 2) with F = T / hop_length.
 
     Equals ``stft`` but that the waveform is taken for silent beyond its ends. Exported as its inverse is.
     """
@@ -186,23 +185,20 @@ class STFT(nn.Module):
         self.n_fft, self.hop_length = n_fft, hop_length
         self.trim = padding_length(n_fft, hop_length, padding)
         self.register_buffer("window", hann_window(win_length or n_fft, n_fft), persistent=False)
-        angle = _angles(n_fft)
-        basis = torch.cat([angle.cos(), -angle.sin()]).T.contiguous()
-        self.register_buffer("basis", basis.float(), persistent=False)
+        self.register_buffer("basis", _basis(n_fft).flatten(0, 1).T.contiguous().float(), persistent=False)
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, waveform: Tensor) -> Tensor:
         padded = F.pad(waveform.squeeze(1), (self.trim, self.n_fft - self.hop_length - self.trim))
         frames = padded.unfold(1, self.n_fft, self.hop_length) * self.window
         if torch.compiler.is_exporting():
-            real, imag = (frames @ self.basis).transpose(1, 2).chunk(2, dim=1)
-            return real, imag
-        spectrum = torch.fft.rfft(frames).transpose(1, 2)
-        return spectrum.real, spectrum.imag
+            return (frames @ self.basis).unflatten(2, (-1, 2))
+        return torch.view_as_real(torch.fft.rfft(frames))
 
 
-def _angles(n_fft: int) -> Tensor:
-    """2 pi k n / N, (K, n_fft), in float64."""
-    return 2 * math.pi * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double() / n_fft
+def _basis(n_fft: int) -> Tensor:
+    """The real and imaginary parts of a DFT's waves, (K, 2, n_fft), in float64."""
+    angle = 2 * math.pi * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double() / n_fft
+    return torch.stack([angle.cos(), -angle.sin()], dim=1)
 
 
 def hann_window(win_length: int, n_fft: int | None = None, periodic: bool = True) -> Tensor:

@@ -95,12 +95,12 @@ class SpectralGenerator(nn.Module):
     def forward(self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0) -> Tensor:
         real, imag = self.spectrum(x)
         with torch.autocast(x.device.type, enabled=False):
-            return self.istft(*self.refine(real, imag))
+            return self.istft(self.refine(real, imag))
 
     def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         real, imag = self.spectrum(x)
         with torch.autocast(x.device.type, enabled=False):
-            return self.istft(*self.refine(real, imag)), torch.complex(real, imag)
+            return self.istft(self.refine(real, imag)), torch.complex(real, imag)
 
     def spectrum(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The predicted STFT, (real, imag), each (B, K, F), before refinements: losses on it reach the head at once."""
@@ -111,23 +111,25 @@ class SpectralGenerator(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             return self.head(hidden.float(), x.float())
 
-    def refine(self, real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor]:
-        """The same amplitudes with phases that overlapping frames agree on better.
+    def refine(self, real: Tensor, imag: Tensor) -> Tensor:
+        """(real, imag), each (B, K, F) -> (B, F, K, 2): the same amplitudes, phases that frames agree on better.
 
         Each iteration keeps what a waveform can have of the spectrum (Griffin 1984), and goes on in the direction of
         the last step (Perraudin 2013, "A fast Griffin-Lim algorithm", equation 8). Where frames cancel each other the
         amplitude is lower, so that no gradient explodes.
         """
-        power, last = real.square() + imag.square(), None
+        spectrum, last = torch.stack([real, imag], dim=-1).transpose(1, 2).contiguous(), None
+        count = self.config.refinements if self.refining else 0
+        power = (real.square() + imag.square()).transpose(1, 2)
         amplitude, least = (power + 1e-12).sqrt(), 1e-4 * power + 1e-12
-        for _ in range(self.config.refinements if self.refining else 0):
-            seen = real, imag = self.stft(self.istft(real, imag))
-            if last is not None:
-                real, imag = (then.lerp(now, 1 + MOMENTUM) for now, then in zip(seen, last, strict=True))
+        for _ in range(count):
+            seen = self.stft(self.istft(spectrum))
+            moved = seen if last is None else last.lerp(seen, 1 + MOMENTUM)
             last = seen
-            scale = amplitude * torch.rsqrt(real.square() + imag.square() + least)
-            real, imag = scale * real, scale * imag
-        return real, imag
+            real, imag = moved.unbind(-1)  # a sum over two neighbours would be slow
+            scale = amplitude * torch.rsqrt(torch.addcmul(torch.addcmul(least, real, real), imag, imag))
+            spectrum = moved * scale.unsqueeze(-1)
+        return spectrum
 
     @property
     def context_frames(self) -> tuple[int, int]:
