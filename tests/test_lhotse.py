@@ -143,7 +143,7 @@ def test_what_is_no_plain_file_is_left_out_with_the_reason(tmp_path):
         ("empty.jsonl", b"\n", "lists nothing"),
         ("text.jsonl", b"hello", "can't be read as JSON lines"),
         ("list.jsonl", b"[1]", "a line is no mapping"),
-        ("half.jsonl.gz", gzip.compress(b'{"id": 1}' * 999)[:30], "can't be read as JSON lines"),
+        ("half.jsonl.gz", gzip.compress(b'{"id": 1}' * 999, mtime=0)[:30], "can't be read as JSON lines"),
         ("said.jsonl", b'{"id": "a", "start": 0}', "line 1, is no recording or cut of one channel .KeyError.'sources'"),
         ("mixed.jsonl", b'{"id": "a", "type": "MixedCut", "tracks": []}', "TypeError.'MixedCut'"),
     ],
