@@ -24,7 +24,8 @@ def test_every_recipe_loads_and_builds(path):
 def test_every_variant_of_a_study_is_another_recipe():
     for path in STUDIES:
         study = read_yaml(path)
-        recipes = [load_recipe(path.parent / study["recipe"], changes) for changes in study["variants"].values()]
+        common = study.get("changes", [])
+        recipes = [load_recipe(path.parent / study["recipe"], [*common, *own]) for own in study["variants"].values()]
         assert all(recipe not in recipes[:i] for i, recipe in enumerate(recipes))
         for recipe in recipes:
             recipe.generator.build(recipe.task)

@@ -327,4 +327,4 @@ def test_the_embedded_model_on_the_command_line(tmp_path):
     assert_refused(
         run("vocode", tmp_path / "bare.npy", "-o", tmp_path / "c.wav", "--features", "x"), "No mel convention"
     )
-    assert "look-ahead: 184 ms in a stream of mels; 200 ms" in run("info", "vocoder-16k").stdout
+    assert "look-ahead: 280 ms in a stream of mels; 296 ms" in run("info", "vocoder-16k").stdout

@@ -121,7 +121,7 @@ class SpectralGenerator(nn.Module):
         spectrum, last = torch.stack([real, imag], dim=-1).transpose(1, 2).contiguous(), None
         count = self.config.refinements if self.refining else 0
         power = (real.square() + imag.square()).transpose(1, 2)
-        amplitude, least = (power + 1e-12).sqrt(), 1e-4 * power + 1e-12
+        amplitude, least = (power + 1e-12).sqrt(), 1e-2 * power + 1e-12
         for _ in range(count):
             seen = self.stft(self.istft(spectrum))
             moved = seen if last is None else last.lerp(seen, 1 + MOMENTUM)
