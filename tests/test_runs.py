@@ -38,6 +38,8 @@ def test_fine_tuning_begins_with_the_weights_and_a_fresh_schedule(recipe_file, t
     c = trainer.config
     assert trainer.step == 0 and (c.learning_rate, c.warmup_steps) == (pytest.approx(2e-3 / 5), 7)
     assert trainer.train() == 0
+    pack(tmp_path / "tuned", tmp_path / "packed")
+    assert checkpoint.read_config(tmp_path / "packed").recipe["trainer"]["finetune"] == "first"
 
 
 def test_fine_tuning_unfolds_weight_norm(recipe_file, tmp_path):

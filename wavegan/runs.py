@@ -170,6 +170,9 @@ def pack(run: Path, output: Path, half: bool = False, refinements: int | None = 
         contents = config.parse(checkpoint.CheckpointConfig, changed, f"{run} with --refinements {refinements}")
         if problem := contents.generator.check(contents.task):
             raise UserError(f"{run}: {problem}.")
+    began = (contents.recipe or {}).get("trainer", {})
+    if began.get("finetune"):  # where that lay is nobody's business; what it was called is
+        began["finetune"] = Path(began["finetune"]).name
     if output.exists() and any(output.iterdir()) and not (output / checkpoint.CONFIG).exists():
         raise UserError(f"{output} is not empty and not a checkpoint. Choose another folder.")
     checkpoint.save_generator(output, generator, contents, torch.float16 if half else torch.float32)
