@@ -12,6 +12,7 @@ import torch
 from tests.conftest import RATE, speech_like
 from wavegan import UserError, metrics
 from wavegan.metrics import METRICS, Sound, Undefined, base
+from wavegan.metrics import crepe
 from wavegan.metrics import pitch as pitch_module
 from wavegan.metrics.spectral import mel_cepstrum, time_warped, warping
 from wavegan.metrics.unreferenced import edits, words
@@ -295,6 +296,16 @@ def independent_track(waveform: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     places = (np.arange(size) + 0.5) * len(p) / size - 0.5
     places = np.clip(places, 0, len(p) - 1)
     return 2 ** np.interp(places, np.arange(len(p)), np.log2(hertz)), np.interp(places, np.arange(len(p)), periodicity)
+
+
+def test_crepe_by_fft_is_torchcrepe():
+    import torchcrepe
+
+    frames = torch.cat(list(torchcrepe.preprocess(speech_like(0.3)[None], RATE, 185, pad=False)))
+    with torch.no_grad():
+        expected = torchcrepe.infer(frames, "full")
+    assert expected.max() > 0.2
+    assert (crepe.probabilities(frames) - expected).abs().max() < 1e-5
 
 
 def test_pitch_metrics_by_cargans_protocol():

@@ -18,12 +18,15 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from wavegan.metrics.base import Metric, Sound, Undefined, at_least, ratio, seeded
+from wavegan.metrics.crepe import WINDOW, probabilities
 
-RATE, HOP, WINDOW = 16000, 185, 1024
+RATE, HOP = 16000, 185
+BATCH = 1024  # frames that are decoded together
 CARGAN_RATE, CARGAN_HOP = 22050, 256
 LOWEST, HIGHEST = 50.0, 550.0
 
@@ -102,14 +105,21 @@ def track(sound: Sound) -> Track:
     waveform = sound.at(RATE)
     padding = (WINDOW - HOP) // 2
     padded = F.pad(waveform[None, None], (padding, padding), mode="reflect")[0]
-    settings = {"fmin": LOWEST, "fmax": HIGHEST, "model": "full", "return_periodicity": True, "pad": False}
-    with seeded():
-        hertz, periodicity = torchcrepe.predict(padded, RATE, HOP, batch_size=1024, **settings)
+    found = [decoded(frames) for frames in torchcrepe.preprocess(padded, RATE, HOP, batch_size=BATCH, pad=False)]
+    hertz, periodicity = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
     periodicity = torchcrepe.threshold.Silence()(periodicity, padded, RATE, HOP, pad=False)
     size = len(waveform) * CARGAN_RATE // RATE // CARGAN_HOP
     stretch = functools.partial(F.interpolate, size=size, mode="linear", align_corners=False)
     hertz, periodicity = stretch(hertz.log2()[None])[0].exp2(), stretch(periodicity[None])[0]
     return Track(hertz[0], periodicity[0], voiced(hertz, periodicity)[0])
+
+
+def decoded(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Frequency in Hz and periodicity, (1, F), of frames as torchcrepe.preprocess gives them."""
+    import torchcrepe
+
+    with seeded():
+        return torchcrepe.postprocess(probabilities(frames).T[None], LOWEST, HIGHEST, return_periodicity=True)
 
 
 def voiced(hertz: Tensor, periodicity: Tensor) -> Tensor:
