@@ -11,8 +11,7 @@ import torch
 
 from tests.conftest import RATE, speech_like
 from wavegan import UserError, metrics
-from wavegan.metrics import METRICS, Sound, Undefined, base
-from wavegan.metrics import crepe
+from wavegan.metrics import METRICS, Sound, Undefined, base, crepe
 from wavegan.metrics import pitch as pitch_module
 from wavegan.metrics.spectral import mel_cepstrum, time_warped, warping
 from wavegan.metrics.unreferenced import edits, words
