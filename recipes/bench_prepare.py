@@ -63,21 +63,17 @@ def command(wavs: Path, output: Path) -> list[str]:
     return [sys.executable, str(SCRIPT), "--source", str(wavs), "--output", str(output)]
 
 
-def finished(output: Path, wavs: Path) -> dict[str, tuple[int, int]]:
+def finished(output: Path) -> dict[str, tuple[int, int]]:
     """Of each file that is done, what would change if it were made again."""
-    found = {}
-    for path in (output / "audio").glob("*.flac"):
-        state = path.stat()
-        if state.st_mtime_ns == (wavs / f"{path.stem}.wav").stat().st_mtime_ns:
-            found[path.name] = (state.st_ino, state.st_ctime_ns)
-    return found
+    states = {path.name: path.stat() for path in (output / "audio").glob("*.flac")}
+    return {name: (state.st_ino, state.st_ctime_ns) for name, state in states.items()}
 
 
 def kill(wavs: Path, output: Path, more: int, delay: float) -> int:
     """Prepare until so many more files are there and a moment longer, then SIGKILL; returns how many of those of before
     were touched again.
     """
-    before = finished(output, wavs)
+    before = finished(output)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command(wavs, output), **quiet)
     while process.poll() is None and sum(1 for _ in (output / "audio").glob("*.flac")) < len(before) + more:
@@ -85,7 +81,7 @@ def kill(wavs: Path, output: Path, more: int, delay: float) -> int:
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    now = finished(output, wavs)
+    now = finished(output)
     return sum(now.get(name) != state for name, state in before.items())
 
 
@@ -95,11 +91,11 @@ def killed(wavs: Path, work: Path, kills: int, files: int) -> str:
     for number in range(kills):
         more = moments.randint(1, max(2 * files // (kills + 1), 1))
         touched += kill(wavs, output, more, moments.uniform(0, 0.05))
-        print(f"kill {number + 1}: {len(finished(output, wavs))} files done, {touched} touched again", flush=True)
-    before = finished(output, wavs)
+        print(f"kill {number + 1}: {len(finished(output))} files done, {touched} touched again", flush=True)
+    before = finished(output)
     for folder in (output, work / "whole"):
         subprocess.run(command(wavs, folder), check=True, stdout=subprocess.DEVNULL)
-    now = finished(output, wavs)
+    now = finished(output)
     touched += sum(now[name] != state for name, state in before.items())
     same = all((output / f"{p}.jsonl").read_bytes() == (work / "whole" / f"{p}.jsonl").read_bytes() for p in PARTS)
     return f"{kills} kills: manifests {'the same' if same else 'DIFFERENT'}, {touched} finished files touched again"

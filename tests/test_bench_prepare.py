@@ -26,10 +26,10 @@ def test_finished_files_are_told_from_those_made_again(tmp_path):
     bench["make"](tmp_path / "wavs", 3, 0.6)
     prepare, settings = bench["prepare"], bench["Settings"](bench["TARGET_RATE"])
     prepare(bench["sources_in"](tmp_path / "wavs"), tmp_path / "out", settings)
-    before = bench["finished"](tmp_path / "out", tmp_path / "wavs")
+    before = bench["finished"](tmp_path / "out")
     prepare(bench["sources_in"](tmp_path / "wavs"), tmp_path / "out", settings)
-    assert bench["finished"](tmp_path / "out", tmp_path / "wavs") == before and len(before) == 3
+    assert bench["finished"](tmp_path / "out") == before and len(before) == 3
     (tmp_path / "out" / "audio" / "000001.flac").unlink()
     prepare(bench["sources_in"](tmp_path / "wavs"), tmp_path / "out", settings)
-    after = bench["finished"](tmp_path / "out", tmp_path / "wavs")
+    after = bench["finished"](tmp_path / "out")
     assert [name for name in before if before[name] != after[name]] == ["000001.flac"]

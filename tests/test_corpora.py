@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from unittest import mock
@@ -305,12 +306,27 @@ def test_another_version_is_refused_with_the_one_expected(tmp_path, monkeypatch,
     assert not (tmp_path / "data").exists()
 
 
+def test_an_archive_of_another_corpus_leaves_nothing_but_itself(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    MINIATURES["ljspeech"](tmp_path / "source")
+    archive = Path(shutil.make_archive("LJSpeech-1.1", "gztar", "source"))
+    error = refused(capsys, "thorsten", "--source", archive.name)
+    assert "LJSpeech-1.1.tar.gz is not Thorsten-Voice v02: no folder there has metadata.csv and wavs/" in error
+    assert archive.is_file() and not list(tmp_path.rglob("*.unpacked"))
+    assert "is not Thorsten-Voice v02" in refused(capsys, "thorsten", "--source", "source/")
+    assert (tmp_path / "source").is_dir()
+    prepare("ljspeech", "--source", archive.name)
+
+
 @pytest.mark.parametrize(
     ("name", "table", "content"),
     [
         ("kss", "transcript.v.1.4.txt", b"1/1_0000.wav\n"),
         ("hifitts", "hi_fi_tts_v0/92_manifest_clean_train.json", b"{\n"),
         ("hifitts", "hi_fi_tts_v0/92_manifest_clean_dev.json", b"{}\n"),
+        ("hifitts", "hi_fi_tts_v0/92_manifest_clean_dev.json", b"[1]\n"),
+        ("hifitts", "hi_fi_tts_v0/92_manifest_clean_dev.json", b'{"audio_filepath": null}\n'),
+        ("libritts_r", "dev_bad_sample_list.txt", b"\xff\xfe"),
         ("ljspeech", "LJSpeech-1.1/metadata.csv", "LJ001-0001|caf\u00e9".encode("latin-1")),
     ],
 )
@@ -348,7 +364,7 @@ def test_a_disk_too_small_is_told_before_the_download(tmp_path, monkeypatch, cap
     usage = mock.Mock(free=10**9)
     with mock.patch("shutil.disk_usage", return_value=usage):
         error = refused(capsys, "ljspeech")
-    assert "LJ Speech 1.1 needs 5.5 GB to download and unpack, 1.0 GB are free" in error and "--source" in error
+    assert "LJ Speech 1.1 needs 5.5 GB to download and unpack, 1 GB are free" in error and "--source" in error
     assert not (tmp_path / "data").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import soundfile
 
 from tests.conftest import RATE, speech_like
 from tests.test_audio import bad_files
-from wavegan import UserError, audio, manifest
+from wavegan import UserError, audio, converted, manifest
 from wavegan.data import DataConfig, Segments
 from wavegan.dsp import LogMelConfig
 from wavegan.manifest import Utterance
@@ -56,7 +57,7 @@ def test_nothing_usable_is_one_error(tmp_path):
     audio.write(tmp_path / "b.wav", speech_like(1.0), RATE)
     sources = sources_in(tmp_path)
     prepare(sources, tmp_path / "out", Settings(8000))  # nothing was kept: other settings mix with nothing
-    with pytest.raises(UserError, match="Choose another output folder"):
+    with pytest.raises(UserError, match="Choose another --output"):
         prepare(sources, tmp_path / "out", Settings(RATE))
 
 
@@ -101,9 +102,65 @@ def test_a_full_disk_is_no_fault_of_the_recordings(tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(audio.soundfile.SoundFile, "write", full)
-    with pytest.raises(UserError, match="No space left on device"):
-        prepare(sources, tmp_path / "out", Settings(RATE))
+    with monkeypatch.context() as patch:
+        patch.setattr(converted, "write_durably", full)
+        with pytest.raises(UserError, match="No space left on device"):
+            prepare(sources, tmp_path / "out", Settings(RATE))
+    assert not list(tmp_path.rglob("*.flac")) and not list(tmp_path.rglob("*.partial"))
+    assert len(prepare(sources, tmp_path / "out", Settings(RATE)).kept) == 1
+
+
+def made(folder: Path, sources: list[Source]) -> dict[str, int]:
+    """Prepare; which files there are, and what would change if one were made again."""
+    kept = prepare(sources, folder, Settings(RATE)).kept
+    return {utterance.id: utterance.path.stat().st_ino for utterance in kept}
+
+
+def test_what_is_finished_is_told_by_more_than_its_time(tmp_path):
+    for name, seconds in (("w/a", 1.0), ("w/b", 1.0), ("x/a", 1.5)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        audio.write(tmp_path / f"{name}.wav", speech_like(seconds), RATE)
+        os.utime(tmp_path / f"{name}.wav", (1e9, 1e9))  # as archives and copies do
+    out = tmp_path / "out"
+    first = made(out, sources_in(tmp_path / "w"))
+    for path in out.glob("audio/*.flac"):
+        os.utime(path, (2e9, 2e9))  # a disk that keeps other times
+    assert made(out, sources_in(tmp_path / "w")) == first
+    (tmp_path / "x" / "a.wav").replace(tmp_path / "w" / "a.wav")
+    second = made(out, sources_in(tmp_path / "w"))
+    assert second["b"] == first["b"] and audio.probe(out / "audio" / "a.flac").num_samples == 24000
+    shutil.copytree(tmp_path / "w", tmp_path / "y")  # times and sizes are copied: still others
+    assert made(out, sources_in(tmp_path / "y"))["b"] != first["b"]
+
+
+def test_a_damaged_file_is_made_again_and_what_a_kill_left_goes(tmp_path):
+    (tmp_path / "w").mkdir()
+    for name in "abc":
+        audio.write(tmp_path / "w" / f"{name}.wav", speech_like(1.0), RATE)
+    out = tmp_path / "out"
+    first = made(out, sources_in(tmp_path / "w"))
+    whole = (out / "audio" / "a.flac").read_bytes()
+    (out / "audio" / "a.flac").write_bytes(whole[: len(whole) // 2])
+    (out / "audio" / ".b.flac.1.partial").write_bytes(b"half")
+    log = (out / "converted.log").read_bytes()
+    (out / "converted.log").write_bytes(log[:-9])  # the last line cut short
+    again = made(out, sources_in(tmp_path / "w"))
+    assert (out / "audio" / "a.flac").read_bytes() == whole and not list(out.rglob("*.partial"))
+    assert sorted(again) == sorted(first) and sum(again[name] == first[name] for name in "bc") == 1
+    assert made(out, sources_in(tmp_path / "w")) == again
+    (out / "settings.json").write_bytes(b"\xff")
+    with pytest.raises(UserError, match="was prepared with .xff, now"):
+        made(out, sources_in(tmp_path / "w"))
+
+
+def test_hidden_files_and_long_names(tmp_path):
+    audio.write(tmp_path / "a.wav", speech_like(1.0), RATE)
+    for name in ("._a.wav", ".cache/a.wav", "__MACOSX/a.wav", f"{'a' * 240}.wav", "あ" * 81 + ".wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((tmp_path / "a.wav").read_bytes())
+    report = prepare(sources_in(tmp_path), tmp_path / "out", Settings(RATE))
+    assert [u.id for u in report.kept] == ["a"] and len(report.rejected) == 2
+    assert all("shorten it" in reason for _, reason in report.rejected)
 
 
 def test_odd_names_and_absurd_rates_are_left_out_with_a_reason(tmp_path):

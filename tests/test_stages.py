@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.miniatures import MINIATURES
-from wavegan import UserError, manifest, stages
+from wavegan import UserError, checkpoint, manifest, stages
 from wavegan.recipe import load_recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -39,14 +40,57 @@ def test_every_recipe_prepares_what_it_trains_and_evaluates_that(folder, command
     assert f"{output}/test.jsonl" in evaluate
 
 
+def begin(path: Path, run: Path, file: str = "trainer.pt", overrides: Sequence[str] = ()) -> None:
+    """A run of a recipe that has saved, without its weights."""
+    recipe = load_recipe(path, overrides)
+    contents = checkpoint.CheckpointConfig.of_today(
+        step=1, name="x", task=recipe.task, generator=recipe.generator, recipe=recipe.model_dump(mode="json")
+    )
+    run.mkdir(parents=True)
+    (run / checkpoint.CONFIG).write_text(contents.model_dump_json())
+    (run / file).touch()
+
+
 def test_stages_resume_and_are_chosen(commands):
-    for name, file in (("fsdd-vocoder", "trainer.pt"), ("fsdd-frames", "trainer-before.pt")):
-        Path("runs", name).mkdir(parents=True)
-        Path("runs", name, file).touch()
+    begin(RECIPES / "fsdd" / "vocoder.yaml", Path("runs", "fsdd-vocoder"))
+    begin(RECIPES / "fsdd" / "frames.yaml", Path("runs", "fsdd-frames"), checkpoint.PREVIOUS)
     stages.run(RECIPES / "fsdd", first=2, last=2)
     digits = str(RECIPES / "fsdd" / "digits.yaml")
     resumed = [["--resume", "runs/fsdd-vocoder"], ["--resume", "runs/fsdd-frames"], [digits, "--run", "runs/fsdd"]]
     assert [command[3:] for command in commands] == resumed
+
+
+def test_a_run_of_another_recipe_or_of_other_data_is_not_gone_on_with(commands):
+    path = RECIPES / "ljspeech" / "spectral_small.yaml"
+    begin(path, Path("runs", "ljspeech"))
+    stages.run(path.parent)
+    assert commands[1][3:] == ["--resume", "runs/ljspeech"]
+    with pytest.raises(
+        UserError, match="data.train was data/ljspeech/train.jsonl, now other/train.jsonl.*Move it away"
+    ):
+        stages.run(path.parent, data=Path("other"))
+    shutil.rmtree("runs")
+    begin(path, Path("runs", "ljspeech"), overrides=["trainer.max_steps=7"])
+    with pytest.raises(UserError, match="runs/ljspeech holds another run .*trainer.max_steps was 7, now"):
+        stages.run(path.parent)
+    assert len(commands) == 3
+    stages.run(path.parent, last=1)
+    stages.run(path.parent, first=3)
+    assert len(commands) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "expected"),
+    [
+        (["--reicpe", "x"], {"first": 2}, "--reicpe x is for the preparation, which --from 2 leaves out"),
+        (["--output=x"], {}, "--data, not --output"),
+        ([], {"first": 3, "last": 1}, "--from 3 comes after --to 1"),
+    ],
+)
+def test_options_that_no_stage_takes(commands, options, given, expected):
+    with pytest.raises(UserError, match=expected):
+        stages.run(RECIPES / "ljspeech", options, **given)
+    assert not commands
 
 
 def test_another_recipe_has_its_own_folders_and_rate(commands):

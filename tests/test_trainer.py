@@ -212,6 +212,18 @@ def test_refusals_of_train_and_resume(recipe_file, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_run_goes_on_with_the_recordings_that_it_began_with(recipe_file, tmp_path):
+    trainer = start_run(recipe_file, ["trainer.max_steps=1"], tmp_path / "run")
+    trainer.train()
+    path = trainer.recipe.data.train
+    before = path.read_bytes()
+    path.write_bytes(b"\n".join(before.splitlines()[:-1]) + b"\n")
+    with pytest.raises(UserError, match="train.jsonl lists other recordings .*--finetune"):
+        resume_run(tmp_path / "run", ["trainer.max_steps=2"])
+    path.write_bytes(before)
+    assert resume_run(tmp_path / "run", ["trainer.max_steps=2"]).train() == 0
+
+
 def test_recipe_with_another_sample_rate_is_refused(recipe_file, tmp_path):
     with pytest.raises(UserError, match="16000 Hz, the recipe wants 8000 Hz"):
         start_run(recipe_file, ["task.features.sample_rate=8000"], tmp_path / "run")

@@ -23,6 +23,7 @@ BLOCK = 1 << 20
 MD5_LENGTH = 32
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 DAMAGED += (NotImplementedError, RuntimeError)  # a zip by a method that Python hasn't, or under a password
+DAMAGED += (KeyError, ValueError)  # a tar's link to what isn't in it, a field that is no number
 
 
 class Refused(UserError):
@@ -124,7 +125,7 @@ def _download(url: str, partial: Path) -> None:
         done = done if response.status == 206 else 0
         size = int(response.headers.get("Content-Length") or 0)
         if size > shutil.disk_usage(partial.parent).free:
-            raise OSError(f"it needs {size / 1e9:.1f} GB, more than is free on the disk")
+            raise OSError(f"it needs {size / 1e9:.3g} GB, more than is free on the disk")
         with Bar(f"Downloading {partial.name.removesuffix('.partial')}, MB", -(-(done + size) // BLOCK)) as bar:
             while block := response.read(BLOCK):
                 file.write(block)
@@ -185,5 +186,5 @@ def _unzip(archive: Path, folder: Path) -> None:
                 raise zipfile.BadZipFile(f"'{member.filename}' would be outside the destination")
         size, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
         if size > free:
-            raise OSError(errno.ENOSPC, f"it holds {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+            raise OSError(errno.ENOSPC, f"it holds {size / 1e9:.3g} GB, {free / 1e9:.3g} GB are free")
         file.extractall(folder)

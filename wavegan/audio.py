@@ -232,7 +232,7 @@ def check_samples(waveform: Tensor, name: str) -> Tensor:
 
 
 def find(folder: Path | str) -> list[Path]:
-    """All sound files under ``folder``, nested, sorted by path.
+    """All sound files under ``folder``, nested, sorted by path; hidden ones, as macOS writes beside others, aside.
 
     Raises:
         UserError: not a folder, or no sound file in it.
@@ -240,10 +240,16 @@ def find(folder: Path | str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder. Give the folder that holds the recordings.")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    every = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = sorted(p for p in every if not any(is_hidden(part) for part in p.relative_to(folder).parts))
     if not paths:
         raise UserError(f"{folder} holds no sound files ({', '.join(sorted(SUFFIXES))}). Give the right folder.")
     return paths
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder isn't meant to be seen: ".name", or what macOS packs beside an archive's contents."""
+    return name.startswith((".", "__MACOSX"))
 
 
 def _check_length(path: Path, seconds: float, most: float | None) -> None:

@@ -6,6 +6,7 @@ A recipe's ``prepare.py`` says what the corpus is (``Corpus``) and which recordi
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections import Counter
@@ -14,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wavegan.archive import file_name, obtain
+from wavegan.audio import is_hidden
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Settings, Source, limited, prepare, write_manifests
+from wavegan.prepare import Settings, Source, check_settings, limited, prepare, write_manifests
 from wavegan.report import Report
 
 DEPTH = 5  # folders to look into for a corpus: M-AILABS has its books that deep
@@ -78,9 +80,18 @@ def arguments(description: str | None, output: str, sample_rate: int | None = 16
 
 
 def settings_of(options: Namespace, min_seconds: float = 0.5, peak: float | None = None) -> Settings:
-    """What the command line asks for, to be checked before the long work; a loudness takes the place of a peak."""
+    """What the command line asks for, checked before the long work; a loudness takes the place of a peak.
+
+    Raises:
+        UserError: an option that makes no sense, or ``--output`` was prepared otherwise.
+    """
+    for option, value in (("--limit", options.limit), ("--num-workers", options.num_workers)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} must be at least 1, got {value}.")
     peak = peak if options.loudness is None else None
-    return Settings(options.sample_rate, min_seconds, peak, options.trim, options.loudness)
+    settings = Settings(options.sample_rate, min_seconds, peak, options.trim, options.loudness)
+    check_settings(options.output, settings)
+    return settings
 
 
 def check_apart(source: Path, output: Path) -> None:
@@ -114,6 +125,8 @@ def main(
             check_apart(Path(source), options.output)
         look = (lambda folder: check(find(corpus, scan, [folder]))) if check else None
         folders = _obtain(corpus, options.source, options.parts, options.output / "raw", look)
+        given = [source for source in map(Path, options.source) if source.is_dir()]
+        _keep_only(corpus, [folder for folder in folders if not any(folder.samefile(own) for own in given)])
         sources = find(corpus, scan, folders)
         if corpus.count and len(sources) != corpus.count:
             print(f"Found {len(sources)} of the {corpus.count} recordings of {corpus.title}.")
@@ -147,25 +160,27 @@ def find(corpus: Corpus, scan: Scan, folders: Sequence[Path]) -> list[Source]:
     roots = [root for folder in folders for root in find_roots(folder, corpus.layout)]
     shown = ", ".join(map(str, folders))
     if not roots:
-        raise UserError(
-            f"{shown} is not {corpus.title}: no folder there has {' and '.join(corpus.layout)}. Give the folder or "
-            "archive of that version."
-        )
+        raise _another(shown, corpus)
+    lists = [path for folder in folders for path in folder.rglob(corpus.bad_lists)] if corpus.bad_lists else []
+    if corpus.bad_lists and not lists:
+        print(f"No {corpus.bad_lists} in {shown}: the recordings that {corpus.title} lists as bad are not left out.")
     try:
         sources = [source for root in roots for source in scan(root)]
-    except (ValueError, KeyError) as error:  # a line with too few fields, no JSON, no UTF-8
+        bad = {Path(line.strip()).stem for path in lists for line in path.read_text(encoding="utf-8").splitlines()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # too few fields, other JSON, no UTF-8
         raise UserError(
             f"A table of {corpus.title} in {shown} can't be read ({error}). Unpack the archive again."
         ) from None
     if not sources:
         raise UserError(f"{shown} lists no recordings of {corpus.title}. Unpack the archive again.")
-    if not corpus.bad_lists:
-        return sources
-    lists = [path for folder in folders for path in folder.rglob(corpus.bad_lists)]
-    if not lists:
-        print(f"No {corpus.bad_lists} in {shown}: the recordings that {corpus.title} lists as bad are not left out.")
-    bad = {Path(line.strip()).stem for path in lists for line in path.read_text(encoding="utf-8").splitlines()}
     return [replace(s, fault="on the corpus's own list of bad files") if s.id in bad else s for s in sources]
+
+
+def _another(shown: str, corpus: Corpus) -> UserError:
+    return UserError(
+        f"{shown} is not {corpus.title}: no folder there has {' and '.join(corpus.layout)}. Give the folder or archive "
+        "of that version."
+    )
 
 
 def find_roots(folder: Path, layout: Sequence[str], depth: int = DEPTH) -> list[Path]:
@@ -174,7 +189,7 @@ def find_roots(folder: Path, layout: Sequence[str], depth: int = DEPTH) -> list[
         return [folder]
     if depth == 0:
         return []
-    below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX")))
+    below = sorted(p for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
     return [root for inner in below for root in find_roots(inner, layout, depth - 1)]
 
 
@@ -219,6 +234,18 @@ def _obtain(
     return [obtain("download", archive.url, folder, archive.checksum, check) for archive in wanted]
 
 
+def _keep_only(corpus: Corpus, unpacked: Sequence[Path]) -> None:
+    """Remove what was unpacked of something else. The archive stays: it may have taken hours.
+
+    Raises:
+        UserError: neither the corpus nor a list of its bad recordings.
+    """
+    for folder in unpacked:
+        if not find_roots(folder, corpus.layout) and not (corpus.bad_lists and any(folder.rglob(corpus.bad_lists))):
+            shutil.rmtree(folder)
+            raise _another(re.sub(r"(-[0-9a-f]{8})?\.unpacked$", "", str(folder)), corpus)
+
+
 def _check_space(corpus: Corpus, archives: Sequence[Archive], folder: Path) -> None:
     """Refuse to begin what can't end: an archive and at least as much again for what is in it."""
     needed = 0
@@ -232,6 +259,6 @@ def _check_space(corpus: Corpus, archives: Sequence[Archive], folder: Path) -> N
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise UserError(
-            f"{corpus.title} needs {needed / 1e9:.1f} GB to download and unpack, {free / 1e9:.1f} GB are free in "
+            f"{corpus.title} needs {needed / 1e9:.3g} GB to download and unpack, {free / 1e9:.3g} GB are free in "
             f"{existing}. Choose another --output, or give what you have by --source."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ class UserError(Exception):
 def reported() -> Iterator[None]:
     """Run a command: a mistake or a refusal of the operating system becomes one sentence and exit status 2."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unfinished files are removed
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a redirected Windows console hasn't is spelt out
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except UserError as error:

@@ -17,6 +17,7 @@ FRAME_SECONDS = 0.025  # of which the energy is taken
 BELOW_DB = 40.0  # a frame this far below the loudest is silence
 MARGIN_SECONDS = 0.1  # of silence that stays: breaths and the ends of words are quiet
 BLOCK_SECONDS = 0.4  # of BS.1770: a shorter recording is measured as if it were repeated
+LOWEST_RATE = 4000  # of a measured loudness: the shelf lies below 2 kHz
 STEPS = 4  # a block begins every quarter of its length
 # BS.1770 prints its two filters for 48 kHz; these frequencies, qualities and decibels give them, and those of any rate.
 SHELF_HZ, SHELF_Q, SHELF_DB = 1681.974450955533, 0.7071752369554196, 3.999843853973347

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,10 +37,11 @@ def read(path: Path, kind: str = "file") -> list[Source]:
     for number, record in enumerate(_records(path), start=1):
         try:
             sources.append(_cut(record, kind) if "type" in record else _recording(record, kind))
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else error
             raise UserError(
-                f"{path}, line {number}, is no recording or cut of one channel ({error!r} is missing or not as "
-                "expected). Give a CutSet of MonoCuts or a RecordingSet."
+                f"{path}, line {number}, is no recording or cut of one channel ({what}). Give a CutSet of MonoCuts or "
+                "a RecordingSet."
             ) from None
     if not sources:
         raise UserError(f"{path} lists nothing. Prepare the corpus with lhotse again.")
@@ -102,17 +104,20 @@ def _recording(record: dict[str, Any], kind: str, **more: Any) -> Source:
         fault = f"it is no file but '{source['type']}': save it with lhotse (cuts.save_audios)"
     elif record.get("transforms"):
         fault = "lhotse changes it on the fly: save it with lhotse (cuts.save_audios)"
-    return Source(Path(source["source"]), **({"id": record["id"], "fault": fault} | more))
+    return Source(Path(source["source"]), **({"id": str(record["id"]), "fault": fault} | more))
 
 
 def _cut(record: dict[str, Any], kind: str) -> Source:
     if record["type"] != "MonoCut":
-        raise TypeError(record["type"])
+        raise TypeError(f"it is a {record['type']}")
     recording, said = record["recording"], (record.get("supervisions") or [{}])[0]
     begin, end = record["start"], record["start"] + record["duration"]
+    if not 0 <= begin < end < math.inf:
+        raise ValueError(f"it begins at {begin} and ends at {end}")
     whole = begin < WHOLE_SECONDS and abs(end - recording["duration"]) < WHOLE_SECONDS
     who = {"speaker": said.get("speaker"), "text": said.get("text"), "label": (said.get("custom") or {}).get("label")}
-    return _recording(recording, kind, id=record["id"], span=None if whole else (begin, end), **who)
+    who = {key: str(value) for key, value in who.items() if value is not None}
+    return _recording(recording, kind, id=str(record["id"]), span=None if whole else (begin, end), **who)
 
 
 def _as_cut(utterance: Utterance) -> dict[str, Any]:

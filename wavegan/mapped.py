@@ -46,7 +46,7 @@ def write(path: Path) -> Path:
         return target
     total = sum(utterance.num_samples for utterance in utterances)
     if 2 * total > (free := shutil.disk_usage(path.parent).free):
-        raise UserError(f"{target} needs {2 * total / 1e9:.1f} GB, {free / 1e9:.1f} GB are free. Leave out --memmap.")
+        raise UserError(f"{target} needs {2 * total / 1e9:.3g} GB, {free / 1e9:.3g} GB are free. Leave out --memmap.")
     bar = Bar(f"Writing {target.name}", len(utterances))
     with replacing(target) as partial, partial.open("wb") as file, bar:
         header = {"descr": "<i2", "fortran_order": False, "shape": (total,)}

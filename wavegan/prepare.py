@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from wavegan import audio, levels, manifest, mapped, vad
+from wavegan.converted import Converted, Origin
 from wavegan.errors import UserError
 from wavegan.files import write_atomically
 from wavegan.manifest import Utterance
@@ -27,6 +27,7 @@ from wavegan.progress import Bar
 from wavegan.report import Report, printable
 
 Item = TypeVar("Item")
+LONGEST_NAME = 230  # bytes of a file's name: a system takes 255, and what is being written has a longer one
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,15 @@ class Settings:
             )
         if self.loudness is not None and not -70 < self.loudness < 0:
             raise UserError(f"A loudness lies between -70 and 0 LUFS, speech usually at -23; got {self.loudness:g}.")
+        if self.loudness is not None and self.sample_rate < levels.LOWEST_RATE:
+            raise UserError(f"Loudness is measured from {levels.LOWEST_RATE} Hz on, got {self.sample_rate} Hz.")
         if self.trim == "vad":
             vad.check_installed()
+
+    def spelt(self) -> str:
+        """What of them is not as usual, as JSON."""
+        usual, always = {f.name: f.default for f in fields(self)}, ("sample_rate", "min_seconds")
+        return json.dumps({k: v for k, v in asdict(self).items() if k in always or v != usual[k]})
 
 
 def limited(sources: Sequence[Item], limit: int | None) -> list[Item]:
@@ -105,10 +113,8 @@ def rates(paths: Sequence[Path]) -> Counter[int]:
 
 
 def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_workers: int | None = None) -> Report:
-    """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped.
-
-    A converted file carries the modification time of its source, a little later for each other span of it; where that
-    differs it is made again.
+    """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped:
+    ``output/converted.log`` has what is done. What was made of another source, or is damaged, is made again.
 
     Raises:
         UserError: two sources share an id, ``output`` was prepared otherwise, or nothing usable is left.
@@ -116,16 +122,21 @@ def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_wor
     first: dict[str, Source] = {}
     for source in sources:
         if first.setdefault(source.id, source) is not source:
-            raise UserError(f"{first[source.id].path} and {source.path} have the same id '{source.id}'.")
+            both = f"{first[source.id].path} and {source.path} have the same id '{source.id}'"
+            raise UserError(f"{both}. Rename one, or take it out.")
     if num_workers is not None and num_workers < 1:
         raise UserError(f"The number of workers must be at least 1, got {num_workers}.")
+    check_settings(output, settings)
     output.mkdir(parents=True, exist_ok=True)
-    _same_settings(output / "settings.json", settings)
-    outcomes = _convert_all(sources, output / "audio", settings, num_workers or os.cpu_count())
+    write_atomically(output / "settings.json", settings.spelt().encode())
+    for left in (output / "audio").rglob(".*.partial"):  # by a kill
+        left.unlink()
+    with Converted(output / "converted.log") as log:
+        outcomes = _convert_all(sources, output / "audio", settings, log, num_workers or os.cpu_count())
     kept = [(o, rate) for s in sources for o, rate in [outcomes[s.id]] if isinstance(o, Utterance)]
     rejected = [(s.path, o) for s in sources for o, _ in [outcomes[s.id]] if isinstance(o, str)]
     report = Report([utterance for utterance, _ in kept], rejected, Counter(rate for _, rate in kept))
-    listed = "".join(f"{path}: {reason}\n" for path, reason in rejected)
+    listed = "".join(f"{path}: {reason.replace(str(path), 'it')}\n" for path, reason in rejected)
     write_atomically(output / "report.txt", printable(f"{report}\n{listed}").encode())
     if not kept:
         raise UserError(f"None of {len(sources)} recordings can be used:\n{report}")
@@ -135,14 +146,16 @@ def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_wor
 Outcome = tuple[Utterance | str, int]  # the utterance, or why there is none; the rate that it was recorded at
 
 
-def _convert_all(sources: Sequence[Source], folder: Path, settings: Settings, num_workers: int) -> dict[str, Outcome]:
+def _convert_all(
+    sources: Sequence[Source], folder: Path, settings: Settings, log: Converted, num_workers: int
+) -> dict[str, Outcome]:
     """What became of each source, by id; many at once."""
     outcomes: dict[str, Outcome] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the pool is the parallelism
     pool = ThreadPoolExecutor(num_workers)
     try:
-        jobs = {pool.submit(_convert, s, folder, settings): s for s in sources}
+        jobs = {pool.submit(_convert, s, folder, settings, log): s for s in sources}
         with Bar("Preparing", len(sources)) as bar:
             for job in as_completed(jobs):
                 outcomes[jobs[job].id] = job.result()
@@ -167,7 +180,7 @@ def write_manifests(output: Path, parts: dict[str, list[Utterance]], memmap: boo
     return f"{', '.join(f'{name} {len(part)}' for name, part in parts.items())} -> {output}"
 
 
-def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
+def _convert(source: Source, folder: Path, settings: Settings, log: Converted) -> Outcome:
     """What becomes of one source. A finished file from an earlier run is taken as it is."""
     target, waveform, rate = folder / f"{source.id}.flac", None, 0
     if source.fault:
@@ -175,36 +188,29 @@ def _convert(source: Source, folder: Path, settings: Settings) -> Outcome:
     if ".." in Path(source.id).parts or not target.is_relative_to(folder):
         return f"its id '{source.id}' leads out of the folder", rate
     try:
+        if len(target.name.encode()) > LONGEST_NAME:
+            return f"its name has more than {LONGEST_NAME - len('.flac')} bytes: shorten it", rate
         source.id.encode()
-        modified = _stamp(source)
-        if target.exists() and target.stat().st_mtime_ns == modified:
-            num_samples, rate = audio.probe(target).num_samples, audio.rate_of(source.path)
-        else:
+        origin = Origin.of(source.path, source.span, log.folder)
+        made = log.find(source.id, origin, target)
+        if made is None:
             span = source.span
             waveform, rate = audio.read_span(source.path, *span) if span else audio.read(source.path)
             waveform = _condition(audio.resample(waveform, rate, settings.sample_rate), settings)
             if isinstance(waveform, str):
                 return waveform, rate
-            num_samples = len(waveform)
     except UnicodeEncodeError:
         return "its name is not valid UTF-8: rename it", rate
     except FileNotFoundError:
         return "it is missing", rate
     except (UserError, OSError, RuntimeError, MemoryError) as error:
         return str(error), rate
-    if waveform is not None:  # outside the try: a full disk is no fault of the recording
-        target.parent.mkdir(parents=True, exist_ok=True)
-        audio.write(target, waveform, settings.sample_rate)
-        os.utime(target, ns=(modified, modified))
-    size = {"sample_rate": settings.sample_rate, "num_samples": num_samples}
+    if made is None:  # outside the try: a full disk is no fault of the recording
+        data = audio.encode(waveform, settings.sample_rate)
+        made = log.write(source.id, origin, target, data, rate, len(waveform))
+    size = {"sample_rate": settings.sample_rate, "num_samples": made.num_samples}
     extra = {"speaker": source.speaker, "label": source.label, "text": source.text}
-    return Utterance(id=source.id, path=target, **size, **extra), rate
-
-
-def _stamp(source: Source) -> int:
-    """The modification time of what is made of a source, in nanoseconds; a span moves it by less than five seconds."""
-    moved = zlib.crc32(repr(source.span).encode()) if source.span else 0
-    return source.path.stat().st_mtime_ns + moved
+    return Utterance(id=source.id, path=target, **size, **extra), made.rate
 
 
 def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
@@ -225,13 +231,16 @@ def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
     return waveform
 
 
-def _same_settings(path: Path, settings: Settings) -> None:
-    """Files from different settings must not mix in one folder; where there are none yet, anything goes."""
-    usual = Settings(settings.sample_rate)
-    always = ("sample_rate", "min_seconds")
-    changed = {k: v for k, v in asdict(settings).items() if k in always or v != getattr(usual, k)}
-    text = json.dumps(changed)
-    if not path.exists() or not any(path.parent.glob("audio/**/*.flac")):
-        write_atomically(path, text.encode())
-    elif (found := path.read_text()) != text:
-        raise UserError(f"{path.parent} was prepared with {found}, now {text}. Choose another output folder.")
+def check_settings(output: Path, settings: Settings) -> None:
+    """Files from different settings must not mix in one folder; where there are none yet, anything goes.
+
+    Raises:
+        UserError: ``output`` was prepared otherwise.
+    """
+    path, text = output / "settings.json", settings.spelt()
+    if not path.exists() or not any(output.glob("audio/**/*.flac")):
+        return
+    if (found := path.read_bytes().decode(errors="backslashreplace")) != text:
+        raise UserError(
+            f"{output} was prepared with {found}, now {text}. Choose another --output (wavegan recipe run: --data)."
+        )

@@ -42,17 +42,17 @@ def start_run(
         date = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = Path("runs") / recipe.name / f"{date}-{recipe.trainer.seed}"
     if checkpoint.has_trainer(folder):
-        if distributed.restarted() and _began_as(recipe, folder):  # torchrun lost a process: the same command again
+        if distributed.restarted() and not changes_since(recipe, folder):  # torchrun lost a process: once more
             return resume_run(folder)
         raise UserError(f"{folder} already holds a run. Go on with --resume {folder}, or choose another --run.")
     return Trainer(recipe, folder)
 
 
-def _began_as(recipe: Recipe, folder: Path) -> bool:
-    """Whether the run in a folder is this recipe's, but for what is only known when a run begins."""
+def changes_since(recipe: Recipe, folder: Path) -> list[str]:
+    """How a recipe differs from the one that the run in a folder began with; what only its beginning told, aside."""
     begun = config.parse(Recipe, checkpoint.read_config(folder).recipe or {}, str(folder / checkpoint.CONFIG))
-    decided = ["task.conditions."] + (["trainer.precision"] if recipe.trainer.precision == "auto" else [])
-    return all(key.startswith(tuple(decided)) for key in differences(recipe, begun))
+    decided = ("task.conditions.", *(["trainer.precision"] if recipe.trainer.precision == "auto" else []))
+    return [line for key, line in differences(begun, recipe).items() if not key.startswith(decided)]
 
 
 def finetuning(recipe: Recipe, source: Path, overrides: Sequence[str]) -> Recipe:

@@ -14,7 +14,7 @@ from wavegan.presets import FAMILIES, recipe_text
 PREPARE = '''"""NAME: recordings of one's own, RATE Hz.
 
     python FOLDER/prepare.py
-    python FOLDER/prepare.py --source DIR --trim --loudness -23
+    python FOLDER/prepare.py --source DIR --trim --loudness -23 --output data/NAME-trimmed
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Written by `wavegan recipe new`; say here whose voice it is, how many hours, and
 
 ```bash
 wavegan recipe run FOLDER     # prepares, trains, evaluates; interrupted, run it again
-wavegan recipe run FOLDER --recipe spectral_large --trim --loudness -23
+wavegan recipe run FOLDER --recipe spectral_large --data data/NAME-trimmed --trim --loudness -23
 ```
 | recipe | what it is |
 |---|---|
@@ -68,8 +68,8 @@ def new_recipe(name: str, wavs: Path, sample_rate: int, output: Path) -> str:
     what = "\n".join(f"| `{family}.yaml` | {description} |" for family, (_, description) in FAMILIES.items())
     texts |= {"prepare.py": PREPARE, "README.md": README.replace("ROWS", f"{what}\n")}
     place = wavs.absolute().as_posix()
-    if '"' in place or "\\" in place:
-        raise UserError(f"{wavs} has a quotation mark or backslash in its name. Rename it.")
+    if '"' in place or "\\" in place or not place.isprintable():
+        raise UserError(f"{str(wavs)!a} has a character in its name that a script can't hold. Rename it.")
     values = {"WAVS": place, "NAME": name, "RATE": str(sample_rate), "FOLDER": folder.as_posix()}
     pattern = re.compile("|".join(map(re.escape, values)))  # once over each text: a path may have NAME in it
     partial = output / f".{name}.partial"

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from wavegan import checkpoint, runs
 from wavegan.errors import UserError
-from wavegan.recipe import Recipe, load_recipe
+from wavegan.recipe import load_recipe
 
 DEFAULT = ("spectral_small",)
-PREPARE, TRAIN, EVALUATE = STAGES = (1, 2, 3)
+PREPARE, TRAIN, EVALUATE = 1, 2, 3
+MOST_CHANGES = 4  # shown
 
 
 def run(
@@ -41,8 +43,15 @@ def run(
         The exit status of the first command that failed, or 0.
 
     Raises:
-        UserError: no such folder, or no such recipe in it.
+        UserError: no such folder, no such recipe in it, options that no stage takes, or a run of another recipe or of
+            other data where this one's would be.
     """
+    if first > last:
+        raise UserError(f"--from {first} comes after --to {last}: nothing would be done.")
+    if first > PREPARE and options:
+        raise UserError(f"{' '.join(options)} is for the preparation, which --from {first} leaves out.")
+    if "--output" in {option.partition("=")[0] for option in options}:
+        raise UserError("Where the manifests go is said by --data, not --output.")
     script = folder / "prepare.py"
     if not script.is_file():
         raise UserError(f"{folder} is no recipe's folder: it has no prepare.py. Give one such as recipes/ljspeech.")
@@ -51,14 +60,15 @@ def run(
     recipes = [load_recipe(folder / f"{name}.yaml") for name in names]
     data, rate = data or recipes[-1].data.train.parent, recipes[-1].task.features.sample_rate
     corpus = folder.resolve().name
-    runs = [Path("runs", f"{corpus}-{name}") for name in names]
+    places = [Path("runs", f"{corpus}-{name}") for name in names]
     if not recipe:
-        runs[-1] = Path("runs", corpus)  # what the others lead to
+        places[-1] = Path("runs", corpus)  # what the others lead to
     commands = [(PREPARE, [str(script), "--sample-rate", str(rate), *options, "--output", str(data)])]
-    for name, each, place in zip(names, recipes, runs, strict=True):
-        commands.append((TRAIN, _train(folder / f"{name}.yaml", each, place, data)))
-    models = [str(runs[-1]), *filter(None, [beside or said.get("BESIDE")])]
-    scored = ["--manifest", str(data / "test.jsonl"), "-o", str(runs[-1] / "test")]
+    for name, place in zip(names, places, strict=True):
+        if first <= TRAIN <= last:
+            commands.append((TRAIN, _train(folder / f"{name}.yaml", place, data)))
+    models = [str(places[-1]), *filter(None, [beside or said.get("BESIDE")])]
+    scored = ["--manifest", str(data / "test.jsonl"), "-o", str(places[-1] / "test")]
     commands.append((EVALUATE, ["-m", "wavegan", "evaluate", *models, *scored]))
     for stage, command in commands:
         if first <= stage <= last:
@@ -68,13 +78,23 @@ def run(
     return 0
 
 
-def _train(path: Path, recipe: Recipe, place: Path, data: Path) -> list[str]:
-    """Begin a run, or go on with it: it may have the training's state before the last, if a save was cut short."""
-    if any(place.glob("trainer*.pt")):
-        return ["-m", "wavegan", "train", "--resume", str(place)]
-    moved = recipe.data.train.parent != data
+def _train(path: Path, place: Path, data: Path) -> list[str]:
+    """Begin a run, or go on with it.
+
+    Raises:
+        UserError: what is there was begun by another recipe, or on other data.
+    """
+    moved = load_recipe(path).data.train.parent != data
     own = [f"data.{part}={(data / f'{part}.jsonl').as_posix()}" for part in ("train", "valid")] if moved else []
-    return ["-m", "wavegan", "train", str(path), "--run", str(place), *own]
+    if not checkpoint.has_trainer(place):
+        return ["-m", "wavegan", "train", str(path), "--run", str(place), *own]
+    if changes := runs.changes_since(load_recipe(path, own), place):
+        shown = "; ".join(changes[:MOST_CHANGES]) + ("; ..." if len(changes) > MOST_CHANGES else "")
+        raise UserError(
+            f"{place} holds another run than {path} asks for: {shown}. Move it away to train anew, or go on with it "
+            f"as it is: wavegan train --resume {place}."
+        )
+    return ["-m", "wavegan", "train", "--resume", str(place)]
 
 
 def _call(command: Sequence[str]) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wavegan import checkpoint, distributed, losses, manifest, mapped, warm_start
 from wavegan.advice import Advice, Stopwatch
+from wavegan.archive import digest
 from wavegan.balancer import Balancer
 from wavegan.data import Segments
 from wavegan.discriminators import Discriminators
@@ -62,6 +63,7 @@ class Trainer:
             )
         torch.manual_seed(c.seed)
         train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
+        self.corpus = digest(recipe.data.train)
         recipe = self.recipe = recipe.model_copy(update={"task": recipe.task.with_vocabulary(train)})
         generator = recipe.generator.build(recipe.task)
         discriminators = Discriminators(recipe.discriminators, recipe.task, separate=recipe.objective.san)
@@ -361,6 +363,7 @@ class Trainer:
             return
         state = {
             "step": self.step,
+            "corpus": self.corpus,
             "logs": self.logs,
             "generator": self.generator.state_dict(),
             "ema": self.ema.state_dict(),
@@ -386,6 +389,11 @@ class Trainer:
         )
 
     def _load(self, state: dict[str, Any]) -> None:
+        if state.get("corpus", self.corpus) != self.corpus:
+            raise UserError(
+                f"{self.recipe.data.train} lists other recordings than when {self.folder} began: going on would be "
+                f"another run. Begin a new one, or --finetune {self.folder}."
+            )
         parts = {"generator": self.generator, "ema": self.ema}
         if self.discriminators is not None:
             parts["discriminators"] = self.discriminators

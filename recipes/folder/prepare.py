@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--split-by", choices=["file", "speaker"], default="file")
     options = parser.parse_args()
     check_apart(options.source, options.output)
-    report = run(options, scan(options.source, options.speaker_folders), settings_of(options))
+    settings = settings_of(options)
+    report = run(options, scan(options.source, options.speaker_folders), settings)
     units = len({u.speaker if options.split_by == "speaker" else u.id for u in report.kept})
     num_valid = min(max(units // 50, 1), 24) if options.num_valid is None else options.num_valid
     num_test = min(max(units // 25, 1), 60) if options.num_test is None else options.num_test

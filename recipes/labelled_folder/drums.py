@@ -1,8 +1,8 @@
 """Debian's drum kits as class folders, told by the clips' names: something for this recipe to learn without a corpus.
 
-    apt-get download hydrogen-drumkits && dpkg-deb -x hydrogen-drumkits_*.deb drumkits
-    python recipes/labelled_folder/drums.py drumkits clips
-    recipes/labelled_folder/run.sh --wavs clips --mixed
+apt-get download hydrogen-drumkits && dpkg-deb -x hydrogen-drumkits_*.deb drumkits
+python recipes/labelled_folder/drums.py drumkits clips
+recipes/labelled_folder/run.sh --wavs clips --mixed
 """
 
 from __future__ import annotations

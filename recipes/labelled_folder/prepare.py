@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from wavegan.audio import is_hidden
 from wavegan.corpus import arguments, check_apart, run, settings_of
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
@@ -27,7 +28,7 @@ def scan(folder: Path) -> list[Source]:
         UserError: fewer than two classes, or one with too few clips.
     """
     sources = [replace(s, label=s.id.split("/")[0]) for s in sources_in(folder) if "/" in s.id]
-    classes = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
     if len(classes) < 2:
         raise UserError(
             f"{folder} has {len(classes)} sub-folders; each class is one, and there should be at least two."
@@ -70,11 +71,13 @@ def main() -> None:
     parser.add_argument("--mixed", action="store_true", help="accept clips of different sample rates")
     options = parser.parse_args()
     check_apart(options.source, options.output)
+    settings = settings_of(options, min_seconds=0.05, peak=0.7)
     sources = limited(scan(options.source), options.limit)
+    classes = sorted({s.label for s in sources})
+    check_classes(Counter(s.label for s in sources), classes, options.source)
     if not options.mixed:
         check_rates(sources)
-    report = run(options, sources, settings_of(options, min_seconds=0.05, peak=0.7))
-    classes = sorted({s.label for s in sources})
+    report = run(options, sources, settings)
     check_classes(Counter(u.label for u in report.kept), classes, options.source)
     print(write_manifests(options.output, split_classes(report.kept), options.memmap))
 

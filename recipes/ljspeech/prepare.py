@@ -16,7 +16,7 @@ CORPUS = Corpus(
     name="ljspeech",
     title="LJ Speech 1.1",
     sample_rate=22050,
-    layout=("metadata.csv", "wavs"),
+    layout=("metadata.csv", "wavs/LJ*.wav"),
     archives={
         "all": Archive(
             "https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2",

@@ -16,7 +16,7 @@ CORPUS = Corpus(
     name="thorsten",
     title="Thorsten-Voice v02",
     sample_rate=22050,
-    layout=("metadata.csv", "wavs"),
+    layout=("metadata.csv", "wavs/[0-9a-f]*.wav"),  # LJ Speech's begin with LJ
     archives={"all": Archive("https://www.openslr.org/resources/95/thorsten-de_v02.tgz", 3002716611)},
     count=22668,
 )

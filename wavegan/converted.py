@@ -1,0 +1,93 @@
+"""What a preparation has converted so far: a log with one JSON line a file, from which an interrupted one goes on.
+
+A line is written before the file takes its name: after a kill, each file that is there has its line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from wavegan.files import replacing, write_durably
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a file was made from. With the same ``path``, ``size`` and ``modified``, it is taken to be the same."""
+
+    path: str
+    size: int
+    modified: int  # in nanoseconds
+    span: list[float] | None  # in seconds
+
+    @classmethod
+    def of(cls, path: Path, span: tuple[float, float] | None, folder: Path) -> Origin:
+        """Paths below ``folder`` are relative to it, so that it can move with what was downloaded into it."""
+        place, state = Path(os.path.abspath(path)), path.stat()
+        if place.is_relative_to(folder):
+            place = place.relative_to(folder)
+        return cls(place.as_posix(), state.st_size, state.st_mtime_ns, list(span) if span else None)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of it: its rate before, samples after, bytes of the file."""
+
+    rate: int
+    num_samples: int
+    size: int
+
+
+class Converted:
+    """The log of a folder, open for more, from any number of threads."""
+
+    def __init__(self, path: Path):
+        self.folder = Path(os.path.abspath(path.parent))
+        self.entries: dict[str, tuple[Origin, Made]] = {}
+        text = path.read_bytes() if path.exists() else b""
+        for line in text.splitlines():
+            with suppress(ValueError, TypeError, KeyError):  # cut short by a kill: made again
+                entry = json.loads(line)
+                self.entries[entry["id"]] = (Origin(**entry["origin"]), Made(**entry["made"]))
+        self.lock = threading.Lock()
+        self.file = path.open("ab")
+        if text and not text.endswith(b"\n"):
+            self.file.write(b"\n")
+
+    def __enter__(self) -> Converted:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.file.close()
+
+    def find(self, id: str, origin: Origin, target: Path) -> Made | None:
+        """What was made of ``origin``, if ``target`` still holds it whole."""
+        before, made = self.entries.get(id, (None, None))
+        if made is None or before != origin or not target.is_file() or target.stat().st_size != made.size:
+            return None
+        return made
+
+    def write(self, id: str, origin: Origin, target: Path, data: bytes, rate: int, num_samples: int) -> Made:
+        """Write a converted file, whole or not at all.
+
+        Raises:
+            UserError: the system refused to write.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # of another origin: the line must not be taken for its own
+        made = Made(rate, num_samples, len(data))
+        with replacing(target) as partial:
+            write_durably(partial, data)
+            self._add({"id": id, "origin": asdict(origin), "made": asdict(made)})
+        return made
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        with self.lock:
+            self.file.write(json.dumps(entry).encode() + b"\n")
+            self.file.flush()
