@@ -31,7 +31,7 @@ from pydantic import Field
 from wavegan import checkpoint, config, load_recipe, runs
 from wavegan.config import Config
 from wavegan.errors import UserError, reported
-from wavegan.files import write_atomically, write_json
+from wavegan.files import make_folder, write_atomically, write_json
 from wavegan.metrics import require
 from wavegan.trainer import Trainer
 
@@ -117,10 +117,17 @@ def train_all(calls: list[tuple], at_once: int) -> None:
         pool.shutdown(cancel_futures=True)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}). Remove it, or choose another --output.") from None
+
+
 def same_study(path: Path, study: dict[str, Any]) -> None:
     """Variants can be added to a study. Raises UserError: the minutes, or what was to be trained, are others."""
     study = json.loads(json.dumps(study))
-    before = json.loads(path.read_text()) if path.exists() else study
+    before = read_json(path) if path.exists() else study
     known = {name: study["recipes"].get(name) for name in before["recipes"]}
     if study["minutes"] != before["minutes"] or known != before["recipes"]:
         raise UserError(f"{path} is of another study: other minutes, variants or recipes. Choose another --output.")
@@ -173,11 +180,11 @@ def main() -> None:
     recipe = str(options.study.parent / study.recipe)
     common = [*study.changes, *options.overrides]
     commands = {name: [recipe, *common, *changes] for name, changes in study.variants.items()}
-    options.output.mkdir(parents=True, exist_ok=True)
+    make_folder(options.output)
     recipes = {name: load_recipe(path, changes).model_dump(mode="json") for name, (path, *changes) in commands.items()}
     same_study(options.output / "study.json", {"minutes": study.minutes, "recipes": recipes})
     measured = options.output / "speeds.json"
-    speeds = json.loads(measured.read_text()) if measured.exists() else {}
+    speeds = read_json(measured) if measured.exists() else {}
     if missing := {name: command for name, command in commands.items() if name not in speeds}:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # with which its memory goes
             speeds |= pool.submit(measure, missing).result()

@@ -153,7 +153,8 @@ def test_refusals(vocoder, tmp_path):
     frames = save(tmp_path / "frames", task, LatentConfig(channels=16, num_stages=2))
     quick = ["--seconds", "0.1", "--threads", "1", "--repeats", "1"]
     assert_refused(run("bench", frames, *quick), "makes mels only")
-    assert_refused(run("bench", "no-model", *quick), "No model")
+    assert_refused(run("bench", "hifigan-v4", *quick), "No such model: 'hifigan-v4'", "Did you mean", "griffin-lim")
+    assert_refused(run("bench", "no/model", *quick), "No model")
     assert_refused(run("bench", vocoder, "--seconds", "x"), "--seconds should be numbers", "'x'")
     for option, value in {"--batch": "0", "--seconds": "nan", "--threads": "1,5000"}.items():
         assert_refused(run("bench", vocoder, option, value), f"{option} should be above 0 and at most")

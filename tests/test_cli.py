@@ -172,6 +172,7 @@ def test_evaluate_writes_scores_wavs_and_a_page(corpus, tmp_path):
     assert_refused(run(*command, "--manifest", tmp_path / "no.jsonl"), "No such manifest")
     assert_refused(run(*command), "either as --manifest FILE.jsonl or as --reference FOLDER")
     assert_refused(run(*command, "--reference", corpus / "valid.jsonl"), "is not a folder. Give a manifest")
+    assert_refused(run(*command, "--manifest", corpus), "is a folder. Give it as --reference")
     assert_refused(run(*command, "--reference", corpus, "--metrics", "pesk"), "Did you mean 'pesq'?")
 
 

@@ -38,6 +38,9 @@ def test_another_study_needs_another_folder(module, tmp_path):
     for other in ({"minutes": 7}, {"recipes": {"a": {"dim": (1, 3)}}}):
         with pytest.raises(UserError, match=r"study.json is of another study: .* Choose another --output"):
             module.same_study(tmp_path / "study.json", study | other)
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(UserError, match=r"study.json is damaged .* Remove it, or choose another --output"):
+        module.same_study(tmp_path / "study.json", study)
 
 
 def test_after_a_failure_nothing_more_begins(module, monkeypatch):

@@ -193,15 +193,20 @@ def test_nothing_is_left_out_in_silence(folders):
     (folders / "noisy/a/clip-0.wav").unlink()
     (folders / "noisy/b/clip-1.wav").write_bytes(b"RIFF, but no sound")
     audio.write(folders / "noisy/stray.wav", speech_like(0.2), RATE)
-    audio.write(folders / "noisy/a/clip-2.wav", speech_like(0.48, seed=2), RATE)
+    audio.write(folders / "noisy/a/clip-2.wav", speech_like(0.4, seed=2), RATE)
+    late = torch.cat([torch.zeros(RATE // 2), speech_like(0.5)])
+    audio.write(folders / "real/a/late.wav", late, RATE)
+    audio.write(folders / "noisy/a/late.wav", late[:800], RATE)
     (folders / "real/b/broken.wav").write_bytes(b"no sound at all")
     shown, found = run(folders, "noisy", "noisier")
     for expected in (
         "noisy has no copy of 1: a/clip-0",
-        "noisier has no copy of 1: a/silent",
+        "noisier has no copy of 2: a/late, a/silent",
         "noisy has 1 of no recording: stray.wav",
         "b/clip-1 of noisy is left out: ",
-        "noisy: 1 of 7 are not as long as their recording, by at most 20.0 ms",
+        "noisy: 2 of 8 are not as long as their recording, by at most 950.0 ms",
+        "Look at a/clip-2 (0.10 s), a/late (0.95 s).",
+        "mel_l1, si_sdr of noisy: 1 files left out, the output ends before the reference begins to sound (a/late)",
         "mel_l1, si_sdr of noisy: 1 files left out, the reference is silent (a/silent)",
         "left out: ",
         "broken.wav",
@@ -213,6 +218,22 @@ def test_nothing_is_left_out_in_silence(folders):
     assert rows["a/clip-0"]["mel_l1"] is None and rows["a/silent"]["undefined"]["mel_l1"] == "the reference is silent"
     page = (folders / "out/index.html").read_text()
     assert "noisy has no copy of 1: a/clip-0" in page
+
+
+def test_too_few_files_are_told(folders):
+    shown, _ = run(folders, "noisy", "noisier", limit=5)
+    assert "5 files are too few for any difference to be significant" in shown and "(Holm)" in shown
+    assert "too few" not in run(folders, "noisy", "noisier", limit=6)[0]
+
+
+def test_what_is_kept_may_be_damaged(folders):
+    (folders / "out").mkdir()
+    (folders / "out/scores.jsonl").write_bytes(b"\xff\xfe\n[1]\n{")
+    _, found = run(folders, "noisy")
+    assert found["files"]["noisy"]["mel_l1"] == 8
+    (folders / "file").touch()
+    with pytest.raises(UserError, match="file is a file: a folder is to be written here"):
+        evaluate([str(folders / "noisy")], folders / "real", folders / "file", ["mel_l1"])
 
 
 def test_different_rates_meet_at_the_lowest(folders):

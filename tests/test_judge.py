@@ -99,6 +99,8 @@ def test_different_bins_finds_a_missing_mode():
     collapsed = torch.cat([c + torch.randn(200, 4) for c in centres[:5]])
     assert metrics.different_bins(train, same, bins=10) <= 0.2
     assert metrics.different_bins(train, collapsed, bins=10) >= 0.9
+    assert metrics.different_bins(train[::50], same) <= 0.5  # 20 clips: two bins
+    assert math.isnan(metrics.different_bins(train[:19], same))  # too few to say
 
 
 def test_intra_class_diversity_is_the_mean_distance_within_classes():

@@ -110,6 +110,14 @@ def test_pesq_survives_minutes_of_short_utterances():
     assert metrics.pesq(real, real.clone(), RATE) == pytest.approx(4.644, abs=0.02)
 
 
+def test_a_lost_part_of_a_long_recording_counts_and_a_pause_does_not():
+    real = torch.cat([speech_like(15.0), speech_like(15.0, seed=1)])
+    lost = torch.cat([real[: 15 * RATE], torch.zeros(15 * RATE)])
+    assert figure("pesq", real, lost) == pytest.approx((4.644 + 1.043) / 2, abs=0.01)
+    assert figure("pesq_nb", real, lost) < 3.5
+    assert figure("pesq", lost, lost.clone()) == pytest.approx(4.644, abs=0.01)
+
+
 def test_dnsmos_prefers_speech_to_noise():
     """Real DNSMOS on synthetic sound: only the order means something here."""
     from speechmos import dnsmos

@@ -7,6 +7,7 @@ each, so that a busy moment of the machine meets all; medians of the turns are t
 from __future__ import annotations
 
 import contextlib
+import difflib
 import itertools
 import multiprocessing
 import platform
@@ -82,6 +83,8 @@ def bench(
             raise UserError(f"--{name} should be above 0 and at most {MOST[name]}, got {given}.")
     if strange := [backend for backend in backends if backend not in BACKENDS]:
         raise UserError(f"No such backend: '{strange[0]}'. There are: {', '.join(BACKENDS)}.")
+    for model in models:
+        _check_name(model)
     pairs = list(itertools.product(models or known(), backends))
     pairs = [(model, backend) for model, backend in pairs if model not in ANCHORS or backend == "torch"]
     if not pairs:
@@ -112,6 +115,16 @@ def bench(
 def known() -> list[str]:
     """Every model that can be measured by name."""
     return hub.list_pretrained() + list(PUBLISHED) + list(filter(anchors.is_there, ANCHORS))
+
+
+def _check_name(model: str) -> None:
+    """Raises UserError: neither a name nor, by its look, a place; says which was meant."""
+    names = list(dict.fromkeys([*known(), *ANCHORS]))
+    if model in names or "/" in model or Path(model).exists():
+        return
+    near = difflib.get_close_matches(model, names, 1)
+    meant = f" Did you mean '{near[0]}'?" if near else ""
+    raise UserError(f"No such model: '{model}'.{meant} There are: {', '.join(names)}; or give a folder.")
 
 
 class Worker:

@@ -287,6 +287,8 @@ def evaluate(
 
     if (manifest is None) == (reference is None):
         raise UserError("Give the recordings, either as --manifest FILE.jsonl or as --reference FOLDER.")
+    if manifest is not None and manifest.is_dir():
+        raise UserError(f"{manifest} is a folder. Give it as --reference.")
     if reference is not None and not reference.is_dir():
         raise UserError(f"{reference} is not a folder. Give a manifest as --manifest.")
     print(

@@ -30,6 +30,22 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder to write to, with those above it, before the long work.
+
+    Raises:
+        UserError: it is a file, or can't be made or written.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file: a folder is to be written here. Give another name.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot make the folder {path}: {error.strerror}.") from None
+    if not os.access(path, os.W_OK):
+        raise UserError(f"Cannot write in {path}: no permission.")
+
+
 def check_target(path: Path, suffix: str | None = None) -> None:
     """Refuse a place that can't be written to: to be asked before the long work, not after it.
 

@@ -27,10 +27,12 @@ from wavegan.evaluate.systems import (
     load,
     short_name,
 )
-from wavegan.files import write_atomically, write_json
+from wavegan.files import make_folder, write_atomically, write_json
 from wavegan.manifest import Utterance
 
 __all__ = ["evaluate"]
+
+MOST_DIFFERENCE = 0.05  # seconds that a copy may be longer or shorter without being named
 
 
 def evaluate(
@@ -90,7 +92,7 @@ def evaluate(
             notes += _unpaired(system, utterances, recordings)
     rate, more = _rate(chosen, utterances, sample_rate)
     options = metrics.Options(cutoff, *(pairs.heard_words(utterances) if "wer" in wanted else ()))
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     scorer, built = pairs.Scorer(options, rate), metrics.build(wanted, options)
     results = Results(str(reference), rate, utterances, built, notes=notes + more)
     _score(results, chosen, scorer, output, num_workers)
@@ -202,15 +204,18 @@ def _score(results: Results, systems: Sequence[System], scorer: pairs.Scorer, ou
             outcomes = {p[1]: store.scores.get((*p, keys.get(p, "")), {}).get(metric.identity) for p in places}
             results.take(system.name, metric, outcomes)
         results.notes += _length_note(system.name, store, keys, results.sample_rate)
+    results.notes += results.few_files_notes()
 
 
 def _length_note(name: str, store: pairs.Store, keys: dict[tuple[str, str], str], rate: int) -> list[str]:
     places = [(*place, key) for place, key in keys.items() if place[0] == name]
-    lengths = [store.lengths[place] for place in places if place in store.lengths]
-    differences = [abs(real - fake) for real, fake in lengths if real != fake]
+    lengths = {place[1]: store.lengths[place] for place in places if place in store.lengths}
+    differences = {id: abs(real - fake) / rate for id, (real, fake) in lengths.items() if real != fake}
     if not differences:
         return []
+    far = [f"{id} ({differences[id]:.2f} s)" for id in differences if differences[id] > MOST_DIFFERENCE]
     return [
         f"{name}: {len(differences)} of {len(lengths)} are not as long as their recording, by at most "
-        f"{1000 * max(differences) / rate:.1f} ms; from the same beginning, both were cut to the shorter."
+        f"{1000 * max(differences.values()):.1f} ms; from the same beginning, both were cut to the shorter."
+        + (f" Look at {listed(far, 20)}." if far else "")
     ]

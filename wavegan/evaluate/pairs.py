@@ -27,6 +27,7 @@ from wavegan.metrics import Metric, Options, Sound, Undefined
 from wavegan.progress import Bar
 
 Outcome = list[float] | str  # a file's parts, or why the metric is undefined for it
+ENDS_EARLY = "the output ends before the reference begins to sound"
 
 
 class Task(NamedTuple):
@@ -56,13 +57,13 @@ class Store:
         self.scores: dict[tuple[str, str, str], dict[str, Outcome]] = {}
         self.lengths: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.copies: dict[tuple[str, str], tuple[str, str]] = {}
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         for line in lines:
             try:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError):  # cut short by a kill: it is done again
                 continue
-        self.broken = bool(lines) and not lines[-1].endswith("\n")
+        self.broken = bool(lines) and not lines[-1].endswith(b"\n")
 
     def add(self, record: dict[str, Any]) -> None:
         """Take a record and write it at once."""
@@ -110,8 +111,10 @@ class Scorer:
                 continue
             record["lengths"] = [len(real.waveform), len(fake.waveform)]
             pair = metrics.aligned(real, fake)
+            early = len(fake.waveform) and pair[0].silent and not real.silent
             for metric in _metrics(tuple(task.metrics), self.options):
-                record["scores"][metric.identity] = _outcome(metric, *pair)
+                lost = early and metric.needs_reference
+                record["scores"][metric.identity] = ENDS_EARLY if lost else _outcome(metric, *pair)
             records.append(record)
         return records
 

@@ -23,7 +23,7 @@ from wavegan import audio, judge, manifest, metrics
 from wavegan.data import DataConfig, Segments
 from wavegan.dsp import LogMel, LogMelConfig
 from wavegan.errors import UserError
-from wavegan.files import write_json
+from wavegan.files import make_folder, write_json
 from wavegan.judge import Judge, JudgeConfig, Kind
 from wavegan.manifest import Utterance
 from wavegan.progress import Bar
@@ -71,6 +71,7 @@ def evaluate_sets(
         if model.sample_rate != corpus.features.sample_rate:
             raise UserError(f"{name} speaks at {model.sample_rate} Hz, the clips are at {corpus.features.sample_rate}.")
         generated_clips(model, 1, corpus)  # says at once if it can't
+    make_folder(output)
     judges = corpus_judges(train.parent / "judges", corpus)
     rows, speeds = {"real train": corpus.train, "real test": corpus.test}, {}
     for name, model in models.items():
@@ -82,7 +83,6 @@ def evaluate_sets(
         scores[name]["times_real_time"] = speed
     for name, heard in heard_by_pocketsphinx({n: c for n, c in rows.items() if n != "real train"}, corpus).items():
         scores[name]["pocketsphinx"] = heard
-    output.mkdir(parents=True, exist_ok=True)
     known = {name: one.config.accuracy for name, one in judges.items()}
     result = {"train": str(train), "test": str(test), "count": count, "judges": known, "scores": scores}
     write_json(output / "metrics.json", result)

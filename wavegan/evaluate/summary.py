@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -127,6 +128,13 @@ class Results:
             for (reason, *ids), (names, systems) in gathered.items()
         ]
 
+    def few_files_notes(self) -> list[str]:
+        """Where no difference, however large, could be significant: of N files signs can be drawn in 2^N ways."""
+        pairs = math.comb(len([name for name in self.systems if name != ORIGINAL]), 2)
+        if not pairs or 2 * pairs / 2 ** len(self.utterances) < SIGNIFICANT:
+            return []
+        return [f"{len(self.utterances)} files are too few for any difference to be significant."]
+
     def as_json(self) -> dict[str, Any]:
         """Everything, of the files too."""
         means, intervals, counts = (defaultdict(dict) for _ in range(3))
@@ -174,7 +182,7 @@ class Results:
         lines = [f"{len(self.utterances)} files of {self.reference}, at {self.sample_rate} Hz; [95 % intervals]", ""]
         lines += _columns([heads, *rows])
         if self.comparisons:
-            lines += ["", "Differences on the same files; * where p < 0.05", ""]
+            lines += ["", "Differences on the same files; * where p < 0.05; p corrected for all pairs (Holm)", ""]
             lines += _columns([["", "metric", "difference", "p", "files"], *map(_row, self.comparisons)])
         if notes := self.notes + self.undefined_notes():
             lines += ["", *notes]

@@ -97,7 +97,7 @@ class GriffinLim(System):
         return GriffinLim(LogMelConfig(**features.model_dump(include=set(same))))
 
     def key(self, utterance: Utterance) -> str:
-        return f"{GRIFFIN_LIM} {griffin_lim.ITERATIONS} {self.features.model_dump_json()}"
+        return f"{GRIFFIN_LIM} {__version__} {griffin_lim.ITERATIONS} {self.features.model_dump_json()}"
 
     def rates(self, utterances: Sequence[Utterance]) -> set[int]:
         return {self.features.sample_rate}

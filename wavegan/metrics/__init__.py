@@ -64,7 +64,7 @@ def named(names: Sequence[str]) -> list[str]:
     """
     groups = {"default": DEFAULT, "all": [name for name, one in METRICS.items() if one.extra == "metrics"]}
     found: dict[str, None] = {}
-    for name in names:
+    for name in map(str.lower, names):
         if name not in METRICS and name not in groups:
             near = difflib.get_close_matches(name, [*METRICS, *groups], 1)
             meant = f" Did you mean '{near[0]}'?" if near else ""

@@ -24,42 +24,52 @@ _WARNINGS = threading.Lock()  # filters of warnings are the whole process's
 
 
 class PESQ(Metric):
-    """Wideband PESQ, ITU-T P.862.2: MOS-LQO at 16 kHz, 1.02 to 4.64; the code of the package pesq. Mean over files.
+    """Wideband PESQ, ITU-T P.862.2: MOS-LQO at 16 kHz, 1.04 to 4.64; the code of the package pesq. Mean over files.
 
     Recordings of more than 22.5 s are scored in equal pieces of about 15 s and averaged: the reference code has room
-    for 50 utterances only, and crashes the process beyond (its issue 15). Both sounds are scaled by the louder one's
+    for 50 utterances only, and crashes the process beyond (its issue 15). A piece without speech in the reference
+    doesn't count; one where only the output has none has the lowest score. Both sounds are scaled by the louder one's
     peak first, as the package does. Undefined for silence and below 0.25 s.
     """
 
     name, better, package = "pesq", "higher", "pesq"
-    rate, mode = PESQ_RATE, "wb"
+    rate, mode, lowest = PESQ_RATE, "wb", 1.0427
+    version = 2
 
     def score(self, real: Sound, fake: Sound) -> float:
-        from pesq import PesqError
-        from pesq import pesq as compute
-
         pair = real.at(self.rate), fake.at(self.rate)
         at_least(pair[0], self.rate // 4, self.rate)
         if fake.silent:
             raise Undefined("the output is silent")
         count = max(1, round(len(pair[0]) / (PESQ_PIECE_SECONDS * self.rate)))
-        pieces = zip(*(waveform.tensor_split(count) for waveform in pair), strict=True)
         scores = []
-        for r, f in pieces:
-            try:
-                scores.append(float(compute(self.rate, np.asarray(r), np.asarray(f), self.mode)))
-            except (PesqError, ValueError):  # silence raises ValueError inside the package
-                continue
+        for r, f in zip(*(waveform.tensor_split(count) for waveform in pair), strict=True):
+            found = self._of(r, f)
+            if found is None and self._of(r, r) is not None:
+                found = self.lowest
+            if found is not None:
+                scores.append(found)
         if not scores:
             raise Undefined("PESQ finds no speech in it")
         return float(np.mean(scores))
+
+    def _of(self, real: Tensor, fake: Tensor) -> float | None:
+        """The package's score, or None where it finds no speech."""
+        from pesq import PesqError, pesq
+
+        if not (real.any() or fake.any()):  # which the package divides by
+            return None
+        try:
+            return float(pesq(self.rate, np.asarray(real), np.asarray(fake), self.mode))
+        except (PesqError, ValueError):  # silence raises ValueError inside the package
+            return None
 
 
 class NarrowbandPESQ(PESQ):
     """Narrowband PESQ, ITU-T P.862 with the mapping of P.862.1: MOS-LQO at 8 kHz, 1.02 to 4.55; otherwise as pesq."""
 
     name = "pesq_nb"
-    rate, mode = 8000, "nb"
+    rate, mode, lowest = 8000, "nb", 1.0168
 
 
 class STOI(Metric):

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from wavegan.errors import UserError
 
+FEWEST_IN_A_BIN = 10  # training clips, on average, for its share to be told from another
+
 
 def inception_score(p: Tensor) -> float:
     """exp of the mean over clips of KL(p(y|x) || p(y)) (Salimans 2016, arXiv 1606.03498), from 1 to classes."""
@@ -84,10 +86,14 @@ def _frechet(real: _Gaussian, fake: _Gaussian) -> float:
 def different_bins(train: Tensor, other: Tensor, bins: int = 50) -> float:
     """Share of bins of the training features that ``other`` fills differently (NDB; Richardson 2018, 1805.12462).
 
-    The bins are k-means clusters of the training features (N, D); two proportions differ by a two-sided z-test at 5 %.
+    The bins are k-means clusters of the training features (N, D); two proportions differ by a two-sided z-test at 5 %,
+    which a bin of fewer than ten says nothing of: below 500 training clips there are N / 10 bins, below 20 it is NaN.
     """
     from scipy.cluster.vq import kmeans2, vq
 
+    bins = min(bins, len(train) // FEWEST_IN_A_BIN)
+    if bins < 2:
+        return float("nan")
     scale = train.std(0).clamp(min=1e-6)
     points, others = np.asarray(train / scale, np.float64), np.asarray(other / scale, np.float64)
     centres, own = kmeans2(points, bins, minit="++", seed=0)
