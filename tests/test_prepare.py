@@ -141,11 +141,14 @@ def test_a_damaged_file_is_made_again_and_what_a_kill_left_goes(tmp_path):
     first = made(out, sources_in(tmp_path / "w"))
     whole = (out / "audio" / "a.flac").read_bytes()
     (out / "audio" / "a.flac").write_bytes(whole[: len(whole) // 2])
-    (out / "audio" / ".b.flac.1.partial").write_bytes(b"half")
+    for name in (".b.flac.1.partial", ".b.flac.2.partial"):
+        (out / "audio" / name).write_bytes(b"half")
+    os.utime(out / "audio" / ".b.flac.1.partial", (1e9, 1e9))
     log = (out / "converted.log").read_bytes()
     (out / "converted.log").write_bytes(log[:-9])  # the last line cut short
     again = made(out, sources_in(tmp_path / "w"))
-    assert (out / "audio" / "a.flac").read_bytes() == whole and not list(out.rglob("*.partial"))
+    assert (out / "audio" / "a.flac").read_bytes() == whole
+    assert [path.name for path in out.rglob("*.partial")] == [".b.flac.2.partial"]  # perhaps of another process
     assert sorted(again) == sorted(first) and sum(again[name] == first[name] for name in "bc") == 1
     assert made(out, sources_in(tmp_path / "w")) == again
     (out / "settings.json").write_bytes(b"\xff")
@@ -238,8 +241,16 @@ def test_an_id_never_leads_out_of_the_folder(tmp_path, id):
 def test_settings_that_make_no_sense():
     with pytest.raises(UserError, match="between -70 and 0 LUFS, speech usually at -23; got 23"):
         Settings(RATE, loudness=23)
+    with pytest.raises(UserError, match="Loudness is measured from 4000 Hz on, got 2000 Hz"):
+        Settings(2000, loudness=-23)
     with pytest.raises(UserError, match="between 1000 and 384000 Hz, got 16"):
         Settings(16)
+
+
+def test_a_rate_that_flac_has_not(tmp_path):
+    audio.write(tmp_path / "a.wav", speech_like(1.0), RATE)
+    with pytest.raises(UserError, match="FLAC can't hold 88201 Hz: .* Use another sample rate"):
+        prepare(sources_in(tmp_path), tmp_path / "out", Settings(88201))
 
 
 def test_a_limit_is_spread_evenly():

@@ -70,13 +70,23 @@ def test_a_run_of_another_recipe_or_of_other_data_is_not_gone_on_with(commands):
     ):
         stages.run(path.parent, data=Path("other"))
     shutil.rmtree("runs")
-    begin(path, Path("runs", "ljspeech"), overrides=["trainer.max_steps=7"])
-    with pytest.raises(UserError, match="runs/ljspeech holds another run .*trainer.max_steps was 7, now"):
+    begin(path, Path("runs", "ljspeech"), overrides=["generator.dim=8"])
+    with pytest.raises(UserError, match="runs/ljspeech holds another run .*generator.dim was 8, now"):
         stages.run(path.parent)
     assert len(commands) == 3
     stages.run(path.parent, last=1)
     stages.run(path.parent, first=3)
     assert len(commands) == 5
+
+
+def test_a_run_that_was_changed_as_it_may_be_goes_on_and_says_so(commands, capsys):
+    path = RECIPES / "ljspeech" / "spectral_small.yaml"
+    place = Path("data", "ljspeech").absolute()
+    begin(path, Path("runs", "ljspeech"), overrides=["trainer.max_steps=7", f"data.train={place / 'train.jsonl'}"])
+    stages.run(path.parent, first=2, last=2)
+    assert commands[0][3:] == ["--resume", "runs/ljspeech"]
+    shown = capsys.readouterr().err
+    assert "runs/ljspeech goes on as it was begun: trainer.max_steps was 7, now" in shown and "data.train" not in shown
 
 
 @pytest.mark.parametrize(

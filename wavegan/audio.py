@@ -192,7 +192,10 @@ def _append(file: soundfile.SoundFile, waveform: Tensor | np.ndarray, path: Path
 def encode(waveform: Tensor | np.ndarray, sample_rate: int) -> bytes:
     """A waveform (T,) as the bytes of a 16-bit FLAC, clipped to [-1, 1]."""
     data = io.BytesIO()
-    soundfile.write(data, to_int16(waveform), sample_rate, format="FLAC")
+    try:
+        soundfile.write(data, to_int16(waveform), sample_rate, format="FLAC")
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"FLAC can't hold {sample_rate} Hz: {_reason(error)} Use another sample rate.") from None
     return data.getvalue()
 
 

@@ -5,6 +5,7 @@ A line is written before the file takes its name: after a kill, each file that i
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -56,7 +57,7 @@ class Converted:
                 entry = json.loads(line)
                 self.entries[entry["id"]] = (Origin(**entry["origin"]), Made(**entry["made"]))
         self.lock = threading.Lock()
-        self.file = path.open("ab")
+        self.file = path.open("ab", buffering=0)
         if text and not text.endswith(b"\n"):
             self.file.write(b"\n")
 
@@ -67,7 +68,7 @@ class Converted:
         self.file.close()
 
     def find(self, id: str, origin: Origin, target: Path) -> Made | None:
-        """What was made of ``origin``, if ``target`` still holds it whole."""
+        """What was made of ``origin``, if ``target`` is still there and as long."""
         before, made = self.entries.get(id, (None, None))
         if made is None or before != origin or not target.is_file() or target.stat().st_size != made.size:
             return None
@@ -80,14 +81,16 @@ class Converted:
             UserError: the system refused to write.
         """
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # of another origin: the line must not be taken for its own
         made = Made(rate, num_samples, len(data))
         with replacing(target) as partial:
             write_durably(partial, data)
+            if id in self.entries:  # what is there is of another origin: the new line must not be taken for its own
+                target.unlink(missing_ok=True)
             self._add({"id": id, "origin": asdict(origin), "made": asdict(made)})
         return made
 
     def _add(self, entry: dict[str, Any]) -> None:
+        line = json.dumps(entry).encode() + b"\n"
         with self.lock:
-            self.file.write(json.dumps(entry).encode() + b"\n")
-            self.file.flush()
+            if self.file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -6,7 +6,6 @@ A recipe's ``prepare.py`` says what the corpus is (``Corpus``) and which recordi
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections import Counter
@@ -66,7 +65,7 @@ class Corpus:
 
 def arguments(description: str | None, output: str, sample_rate: int | None = 16000) -> ArgumentParser:
     """The command line that every recipe's ``prepare.py`` has; each adds where its recordings come from."""
-    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("--output", type=Path, default=Path(output), help=f"folder to write (default: {output})")
     parser.add_argument("--num-workers", type=int, help="files at once (default: one a core)")
     parser.add_argument("--limit", type=int, help="only so many recordings, spread over all (default: all)")
@@ -125,8 +124,6 @@ def main(
             check_apart(Path(source), options.output)
         look = (lambda folder: check(find(corpus, scan, [folder]))) if check else None
         folders = _obtain(corpus, options.source, options.parts, options.output / "raw", look)
-        given = [source for source in map(Path, options.source) if source.is_dir()]
-        _keep_only(corpus, [folder for folder in folders if not any(folder.samefile(own) for own in given)])
         sources = find(corpus, scan, folders)
         if corpus.count and len(sources) != corpus.count:
             print(f"Found {len(sources)} of the {corpus.count} recordings of {corpus.title}.")
@@ -226,24 +223,33 @@ def _obtain(
         if twins := [name for name, count in addresses.items() if count > 1]:
             raise UserError(f"Two addresses end in {twins[0]}. Download and unpack them, and give the folders.")
         named = [(source, known.get(file_name(source), Archive(source))) for source in sources]
-        return [obtain(source, archive.url, folder, archive.checksum, check) for source, archive in named]
+        return [_obtain_one(corpus, source, archive, folder, check) for source, archive in named]
     if not corpus.archives:
         raise UserError(f"{corpus.title} can't be downloaded from here. {corpus.by_hand} Then give it by --source.")
     wanted = [corpus.archives[part] for part in parts]
     _check_space(corpus, wanted, folder)
-    return [obtain("download", archive.url, folder, archive.checksum, check) for archive in wanted]
+    return [_obtain_one(corpus, "download", archive, folder, check) for archive in wanted]
 
 
-def _keep_only(corpus: Corpus, unpacked: Sequence[Path]) -> None:
-    """Remove what was unpacked of something else. The archive stays: it may have taken hours.
+def _obtain_one(
+    corpus: Corpus, source: str, archive: Archive, folder: Path, check: Callable[[Path], None] | None
+) -> Path:
+    """``obtain``; what was unpacked of something else goes. A downloaded archive stays: it may have taken hours.
 
     Raises:
-        UserError: neither the corpus nor a list of its bad recordings.
+        UserError: as ``obtain``, or an archive with neither the corpus nor a list of its bad recordings.
     """
-    for folder in unpacked:
-        if not find_roots(folder, corpus.layout) and not (corpus.bad_lists and any(folder.rglob(corpus.bad_lists))):
-            shutil.rmtree(folder)
-            raise _another(re.sub(r"(-[0-9a-f]{8})?\.unpacked$", "", str(folder)), corpus)
+    before = set(folder.glob("*.unpacked"))
+    found = obtain(source, archive.url, folder, archive.checksum, check)
+    own_list = corpus.bad_lists and any(found.rglob(corpus.bad_lists))
+    if found.parent != folder or find_roots(found, corpus.layout) or own_list:
+        return found
+    if found not in before:
+        shutil.rmtree(found)
+    if source == "download" or "://" in source:
+        kept = folder / file_name(archive.url if source == "download" else source)
+        raise _another(f"{kept}, which can be removed,", corpus)
+    raise _another(source, corpus)
 
 
 def _check_space(corpus: Corpus, archives: Sequence[Archive], folder: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -27,6 +28,7 @@ from wavegan.progress import Bar
 from wavegan.report import Report, printable
 
 Item = TypeVar("Item")
+FORGOTTEN_SECONDS = 600
 LONGEST_NAME = 230  # bytes of a file's name: a system takes 255, and what is being written has a longer one
 
 
@@ -114,7 +116,7 @@ def rates(paths: Sequence[Path]) -> Counter[int]:
 
 def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_workers: int | None = None) -> Report:
     """Convert ``sources`` into ``output/audio`` and check each. Interrupted, it goes on where it stopped:
-    ``output/converted.log`` has what is done. What was made of another source, or is damaged, is made again.
+    ``output/converted.log`` has what is done. What was made of another source, or is cut short, is made again.
 
     Raises:
         UserError: two sources share an id, ``output`` was prepared otherwise, or nothing usable is left.
@@ -129,8 +131,9 @@ def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_wor
     check_settings(output, settings)
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "settings.json", settings.spelt().encode())
-    for left in (output / "audio").rglob(".*.partial"):  # by a kill
-        left.unlink()
+    for partial in (output / "audio").rglob(".*.partial"):
+        if time.time() - partial.stat().st_mtime > FORGOTTEN_SECONDS:  # by a kill; a new one may be being written
+            partial.unlink(missing_ok=True)
     with Converted(output / "converted.log") as log:
         outcomes = _convert_all(sources, output / "audio", settings, log, num_workers or os.cpu_count())
     kept = [(o, rate) for s in sources for o, rate in [outcomes[s.id]] if isinstance(o, Utterance)]
@@ -185,10 +188,10 @@ def _convert(source: Source, folder: Path, settings: Settings, log: Converted) -
     target, waveform, rate = folder / f"{source.id}.flac", None, 0
     if source.fault:
         return source.fault, rate
-    if ".." in Path(source.id).parts or not target.is_relative_to(folder):
+    if ".." in Path(source.id).parts or "\0" in source.id or not target.is_relative_to(folder):
         return f"its id '{source.id}' leads out of the folder", rate
     try:
-        if len(target.name.encode()) > LONGEST_NAME:
+        if any(len(part.encode()) > LONGEST_NAME for part in target.relative_to(folder).parts):
             return f"its name has more than {LONGEST_NAME - len('.flac')} bytes: shorten it", rate
         source.id.encode()
         origin = Origin.of(source.path, source.span, log.folder)

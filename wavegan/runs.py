@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -42,17 +43,22 @@ def start_run(
         date = datetime.now().strftime("%Y%m%d-%H%M%S")
         folder = Path("runs") / recipe.name / f"{date}-{recipe.trainer.seed}"
     if checkpoint.has_trainer(folder):
-        if distributed.restarted() and not changes_since(recipe, folder):  # torchrun lost a process: once more
+        if distributed.restarted() and not changes_since(recipe, folder):  # torchrun lost a process
             return resume_run(folder)
         raise UserError(f"{folder} already holds a run. Go on with --resume {folder}, or choose another --run.")
     return Trainer(recipe, folder)
 
 
-def changes_since(recipe: Recipe, folder: Path) -> list[str]:
-    """How a recipe differs from the one that the run in a folder began with; what only its beginning told, aside."""
+def changes_since(recipe: Recipe, folder: Path) -> dict[str, str]:
+    """``differences`` of a recipe from that of the run in a folder, but for what only its beginning told, and manifests
+    that are the same by another way.
+    """
     begun = config.parse(Recipe, checkpoint.read_config(folder).recipe or {}, str(folder / checkpoint.CONFIG))
     decided = ("task.conditions.", *(["trainer.precision"] if recipe.trainer.precision == "auto" else []))
-    return [line for key, line in differences(begun, recipe).items() if not key.startswith(decided)]
+    for name in ("train", "valid"):
+        old, new = getattr(begun.data, name), getattr(recipe.data, name)
+        decided += (f"data.{name}",) if os.path.abspath(old) == os.path.abspath(new) else ()
+    return {key: line for key, line in differences(begun, recipe).items() if not key.startswith(decided)}
 
 
 def finetuning(recipe: Recipe, source: Path, overrides: Sequence[str]) -> Recipe:
@@ -80,7 +86,7 @@ def resume_run(folder: Path, overrides: Sequence[str] = ()) -> Trainer:
     source = str(folder / checkpoint.CONFIG)
     before = config.parse(Recipe, contents.recipe, source)
     after = config.parse(Recipe, config.override(contents.recipe, overrides), source)
-    if refused := [line for key, line in differences(before, after).items() if not _may_change(key)]:
+    if refused := [line for key, line in differences(before, after).items() if not may_change(key)]:
         raise UserError(
             f"Resuming {folder} with this change would be another run: {'; '.join(refused)}. Begin a new run, or "
             f"--finetune {folder}. What may change: trainer (not its seed or beginnings), selection, data.valid."
@@ -102,7 +108,8 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {key: leaf for pair in pairs for key, leaf in pair.items()}
 
 
-def _may_change(key: str) -> bool:
+def may_change(key: str) -> bool:
+    """Whether a run stays the same run with another value of it."""
     if key.startswith(MAY_NOT_CHANGE):
         return False
     return key.startswith(("trainer.", *MAY_CHANGE))

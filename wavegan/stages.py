@@ -88,12 +88,16 @@ def _train(path: Path, place: Path, data: Path) -> list[str]:
     own = [f"data.{part}={(data / f'{part}.jsonl').as_posix()}" for part in ("train", "valid")] if moved else []
     if not checkpoint.has_trainer(place):
         return ["-m", "wavegan", "train", str(path), "--run", str(place), *own]
-    if changes := runs.changes_since(load_recipe(path, own), place):
-        shown = "; ".join(changes[:MOST_CHANGES]) + ("; ..." if len(changes) > MOST_CHANGES else "")
+    changes = runs.changes_since(load_recipe(path, own), place)
+    if refused := [line for key, line in changes.items() if not runs.may_change(key)]:
+        shown = "; ".join(refused[:MOST_CHANGES]) + ("; ..." if len(refused) > MOST_CHANGES else "")
         raise UserError(
             f"{place} holds another run than {path} asks for: {shown}. Move it away to train anew, or go on with it "
             f"as it is: wavegan train --resume {place}."
         )
+    if changes:
+        kept = "; ".join(changes.values())
+        print(f"{place} goes on as it was begun: {kept}. To change that: wavegan train --resume.", file=sys.stderr)
     return ["-m", "wavegan", "train", "--resume", str(place)]
 
 
