@@ -44,7 +44,7 @@ def main() -> None:
     if not options.output.parent.is_dir() or min([options.count, *options.few]) < 1:
         raise UserError(f"--count and --few must be above 0, and the folder {options.output.parent} must exist.")
     model = Synthesizer.from_pretrained(options.model)
-    corpus = read_corpus(options.data / "train.jsonl", options.data / "test.jsonl", model.features)
+    corpus = read_corpus(options.data / "train.jsonl", options.data / "test.jsonl", [model])
     made = generated_clips(model, options.count, corpus, SEED)
     taught = {f"{options.count} generated": made, f"all {len(corpus.train.waveforms)} real": corpus.train}
     for count in options.few:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -151,11 +152,18 @@ def test_evaluation_prints_the_table_and_keeps_its_judges(digits_recipe, tmp_pat
 
 def test_recordings_changed_under_the_same_manifest_are_another_corpus(digits_recipe):  # noqa: F811
     folder, features = digits_recipe.parent, LogMelConfig(sample_rate=8000, n_fft=256, hop_length=64, n_mels=20)
-    first, again = (read_corpus(folder / "train.jsonl", folder / "test.jsonl", features).digest for _ in range(2))
+    model = SimpleNamespace(features=features, config=SimpleNamespace(task=SimpleNamespace(length=8192)))
+
+    def digest() -> str:
+        return read_corpus(folder / "train.jsonl", folder / "test.jsonl", [model]).digest
+
+    first, again = digest(), digest()
     utterance = manifest.read(folder / "train.jsonl")[0]
     waveform, rate = audio.read(utterance.path)
     audio.write(utterance.path, 0.5 * waveform, rate)
-    assert first == again != read_corpus(folder / "train.jsonl", folder / "test.jsonl", features).digest
+    assert first == again != digest()
+    model.config.task.length = 1000  # what this model makes; the ends of real clips are not held against it
+    assert read_corpus(folder / "train.jsonl", folder / "test.jsonl", [model]).test.waveforms.shape[-1] == 1000
 
 
 def test_evaluation_of_an_unconditional_model_beside_a_conditional_one(digits_recipe, tmp_path, monkeypatch):  # noqa: F811

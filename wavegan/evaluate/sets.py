@@ -66,7 +66,7 @@ def evaluate_sets(
             can't be read, or fewer than two clips of a set.
     """
     train = train or test.parent / "train.jsonl"
-    corpus = read_corpus(train, test, next(iter(models.values())).features)
+    corpus = read_corpus(train, test, list(models.values()))
     for name, model in models.items():
         if model.sample_rate != corpus.features.sample_rate:
             raise UserError(f"{name} speaks at {model.sample_rate} Hz, the clips are at {corpus.features.sample_rate}.")
@@ -92,8 +92,11 @@ def evaluate_sets(
     return f"{table(scores)}\n\nAccuracy of the judges on the real test clips: {shown}.\nListen: {output}"
 
 
-def read_corpus(train: Path, test: Path, features: LogMelConfig) -> Corpus:
-    """Real clips, cut or padded to the length that 99 in 100 of the training clips don't exceed."""
+def read_corpus(train: Path, test: Path, models: Sequence[Synthesizer]) -> Corpus:
+    """Real clips, cut or padded to the length that 99 in 100 of the training clips don't exceed, and not beyond the
+    models': the ends of clips, which these were never taught, would tell all of theirs from real ones.
+    """
+    features = models[0].features
     parts = [manifest.read(train), manifest.read(test)]
     if min(map(len, parts)) < 2:
         raise UserError(f"Two clips are the fewest to compare; {train} has {len(parts[0])}, {test} {len(parts[1])}.")
@@ -101,8 +104,8 @@ def read_corpus(train: Path, test: Path, features: LogMelConfig) -> Corpus:
     for name in COLUMNS:
         if all(getattr(u, name) is not None for part in parts for u in part):
             words[name] = sorted({getattr(u, name) for u in parts[0]})
-    most = LONGEST_SECONDS * features.sample_rate
-    length = min(int(np.quantile([u.num_samples for u in parts[0]], 0.99)), most)
+    usual = int(np.quantile([u.num_samples for u in parts[0]], 0.99))
+    length = min(usual, max(model.config.task.length for model in models), LONGEST_SECONDS * features.sample_rate)
     clips = [_real_clips(part, words, length, features) for part in parts]
     return Corpus(*clips, words, features, _digest(clips))
 
