@@ -2,7 +2,7 @@
 
 apt-get download hydrogen-drumkits && dpkg-deb -x hydrogen-drumkits_*.deb drumkits
 python recipes/labelled_folder/drums.py drumkits clips
-recipes/labelled_folder/run.sh --wavs clips --mixed
+wavegan recipe run recipes/labelled_folder --wavs clips --mixed
 """
 
 from __future__ import annotations
