@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -109,11 +110,23 @@ def train(command: list[str], run: Path, steps: int, threads: int) -> None:
 
 def train_all(calls: list[tuple], at_once: int) -> None:
     """``train`` with each of these arguments; after a failure or an interrupt, those that haven't begun never do."""
+    stopped = threading.Event()
+
+    def train_unless_stopped(*arguments: Any) -> None:
+        if stopped.is_set():
+            return
+        try:
+            train(*arguments)
+        except BaseException:
+            stopped.set()  # by who sees it first: another may begin before the caller hears of it
+            raise
+
     pool = ThreadPoolExecutor(at_once)
     try:
-        for done in as_completed([pool.submit(train, *arguments) for arguments in calls]):
+        for done in as_completed([pool.submit(train_unless_stopped, *arguments) for arguments in calls]):
             done.result()
     finally:
+        stopped.set()
         pool.shutdown(cancel_futures=True)
 
 

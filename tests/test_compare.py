@@ -51,9 +51,9 @@ def test_after_a_failure_nothing_more_begins(module, monkeypatch):
         raise UserError(f"{name} ended")
 
     monkeypatch.setattr(module, "train", fails)
-    with pytest.raises(UserError, match="[ab] ended"):
+    with pytest.raises(UserError, match="a ended"):
         module.train_all([("a",), *[("b",)] * 1000], 1)
-    assert len(begun) < 1000
+    assert begun == ["a"]
 
 
 def test_two_variants_for_the_same_time(recipe_file, tmp_path):
