@@ -7,7 +7,6 @@ each, so that a busy moment of the machine meets all; medians of the turns are t
 from __future__ import annotations
 
 import contextlib
-import difflib
 import itertools
 import multiprocessing
 import platform
@@ -27,7 +26,7 @@ from wavegan.advice import peak_memory
 from wavegan.anchors import ANCHORS, MEL_22K, MEL_24K, MEL_24K_SAME
 from wavegan.checkpoint import CheckpointConfig
 from wavegan.dsp import LogMel, LogMelConfig
-from wavegan.errors import UserError, deaf
+from wavegan.errors import UserError, deaf, meant
 from wavegan.generators import GeneratorConfig, bigvgan, hifigan, spectral
 from wavegan.interop import load_foreign
 from wavegan.layers import fold_weight_norm
@@ -122,9 +121,7 @@ def _check_name(model: str) -> None:
     names = list(dict.fromkeys([*known(), *ANCHORS]))
     if model in names or "/" in model or Path(model).exists():
         return
-    near = difflib.get_close_matches(model, names, 1)
-    meant = f" Did you mean '{near[0]}'?" if near else ""
-    raise UserError(f"No such model: '{model}'.{meant} There are: {', '.join(names)}; or give a folder.")
+    raise UserError(f"No such model: '{model}'.{meant(model, names)} There are: {', '.join(names)}; or give a folder.")
 
 
 class Worker:

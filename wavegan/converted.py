@@ -5,17 +5,13 @@ A line is written before the file takes its name: after a kill, each file that i
 
 from __future__ import annotations
 
-import errno
-import json
 import os
-import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 from wavegan.files import replacing, write_durably
+from wavegan.jsonlines import JSONLines
 
 
 @dataclass(frozen=True)
@@ -46,26 +42,15 @@ class Made:
 
 
 class Converted:
-    """The log of a folder, open for more, from any number of threads."""
+    """The log of a folder, for any number of threads."""
 
     def __init__(self, path: Path):
         self.folder = Path(os.path.abspath(path.parent))
         self.entries: dict[str, tuple[Origin, Made]] = {}
-        text = path.read_bytes() if path.exists() else b""
-        for line in text.splitlines():
-            with suppress(ValueError, TypeError, KeyError):  # cut short by a kill: made again
-                entry = json.loads(line)
-                self.entries[entry["id"]] = (Origin(**entry["origin"]), Made(**entry["made"]))
-        self.lock = threading.Lock()
-        self.file = path.open("ab", buffering=0)
-        if text and not text.endswith(b"\n"):
-            self.file.write(b"\n")
-
-    def __enter__(self) -> Converted:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.file.close()
+        self.log = JSONLines(path)
+        for record in self.log.records:
+            with suppress(KeyError, TypeError):  # not one of ours: made again
+                self.entries[record["id"]] = (Origin(**record["origin"]), Made(**record["made"]))
 
     def find(self, id: str, origin: Origin, target: Path) -> Made | None:
         """What was made of ``origin``, if ``target`` is still there and as long."""
@@ -86,11 +71,5 @@ class Converted:
             write_durably(partial, data)
             if id in self.entries:  # what is there is of another origin: the new line must not be taken for its own
                 target.unlink(missing_ok=True)
-            self._add({"id": id, "origin": asdict(origin), "made": asdict(made)})
+            self.log.add({"id": id, "origin": asdict(origin), "made": asdict(made)})
         return made
-
-    def _add(self, entry: dict[str, Any]) -> None:
-        line = json.dumps(entry).encode() + b"\n"
-        with self.lock:
-            if self.file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

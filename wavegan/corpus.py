@@ -17,7 +17,7 @@ from wavegan.archive import file_name, obtain
 from wavegan.audio import is_hidden
 from wavegan.errors import UserError, reported
 from wavegan.manifest import Utterance, split
-from wavegan.prepare import Settings, Source, check_settings, limited, prepare, write_manifests
+from wavegan.prepare import Settings, Source, check_settings, check_workers, limited, prepare, write_manifests
 from wavegan.report import Report
 
 DEPTH = 5  # folders to look into for a corpus: M-AILABS has its books that deep
@@ -84,9 +84,8 @@ def settings_of(options: Namespace, min_seconds: float = 0.5, peak: float | None
     Raises:
         UserError: an option that makes no sense, or ``--output`` was prepared otherwise.
     """
-    for option, value in (("--limit", options.limit), ("--num-workers", options.num_workers)):
-        if value is not None and value < 1:
-            raise UserError(f"{option} must be at least 1, got {value}.")
+    limited((), options.limit)
+    check_workers(options.num_workers)
     peak = peak if options.loudness is None else None
     settings = Settings(options.sample_rate, min_seconds, peak, options.trim, options.loudness)
     check_settings(options.output, settings)
@@ -241,8 +240,9 @@ def _obtain_one(
     """
     before = set(folder.glob("*.unpacked"))
     found = obtain(source, archive.url, folder, archive.checksum, check)
-    own_list = corpus.bad_lists and any(found.rglob(corpus.bad_lists))
-    if found.parent != folder or find_roots(found, corpus.layout) or own_list:
+    if found.parent != folder or find_roots(found, corpus.layout):
+        return found
+    if corpus.bad_lists and any(found.rglob(corpus.bad_lists)):
         return found
     if found not in before:
         shutil.rmtree(found)

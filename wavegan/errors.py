@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 
 class UserError(Exception):
     """One clear sentence: what is wrong, what was expected, what to do. The command line exits with 2."""
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """A sentence to add: which of ``names`` was meant, with a blank before it; "" where none is near."""
+    near = difflib.get_close_matches(name, list(names), 1)
+    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 @contextmanager

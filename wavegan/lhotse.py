@@ -112,7 +112,7 @@ def _cut(record: dict[str, Any], kind: str) -> Source:
         raise TypeError(f"it is a {record['type']}")
     recording, said = record["recording"], (record.get("supervisions") or [{}])[0]
     begin, end = record["start"], record["start"] + record["duration"]
-    if not 0 <= begin < end < math.inf:
+    if not math.isfinite(begin + end):
         raise ValueError(f"it begins at {begin} and ends at {end}")
     whole = begin < WHOLE_SECONDS and abs(end - recording["duration"]) < WHOLE_SECONDS
     who = {"speaker": said.get("speaker"), "text": said.get("text"), "label": (said.get("custom") or {}).get("label")}

@@ -28,7 +28,7 @@ from wavegan.progress import Bar
 from wavegan.report import Report, printable
 
 Item = TypeVar("Item")
-FORGOTTEN_SECONDS = 600
+FORGOTTEN_SECONDS = 600  # after which a file that is not finished is taken for one that a kill left
 LONGEST_NAME = 230  # bytes of a file's name: a system takes 255, and what is being written has a longer one
 
 
@@ -126,16 +126,16 @@ def prepare(sources: Sequence[Source], output: Path, settings: Settings, num_wor
         if first.setdefault(source.id, source) is not source:
             both = f"{first[source.id].path} and {source.path} have the same id '{source.id}'"
             raise UserError(f"{both}. Rename one, or take it out.")
-    if num_workers is not None and num_workers < 1:
-        raise UserError(f"The number of workers must be at least 1, got {num_workers}.")
+    check_workers(num_workers)
     check_settings(output, settings)
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "settings.json", settings.spelt().encode())
     for partial in (output / "audio").rglob(".*.partial"):
-        if time.time() - partial.stat().st_mtime > FORGOTTEN_SECONDS:  # by a kill; a new one may be being written
-            partial.unlink(missing_ok=True)
-    with Converted(output / "converted.log") as log:
-        outcomes = _convert_all(sources, output / "audio", settings, log, num_workers or os.cpu_count())
+        with suppress(FileNotFoundError):  # another process has just finished it
+            if time.time() - partial.stat().st_mtime > FORGOTTEN_SECONDS:
+                partial.unlink()
+    log = Converted(output / "converted.log")
+    outcomes = _convert_all(sources, output / "audio", settings, log, num_workers or os.cpu_count())
     kept = [(o, rate) for s in sources for o, rate in [outcomes[s.id]] if isinstance(o, Utterance)]
     rejected = [(s.path, o) for s in sources for o, _ in [outcomes[s.id]] if isinstance(o, str)]
     report = Report([utterance for utterance, _ in kept], rejected, Counter(rate for _, rate in kept))
@@ -185,7 +185,7 @@ def write_manifests(output: Path, parts: dict[str, list[Utterance]], memmap: boo
 
 def _convert(source: Source, folder: Path, settings: Settings, log: Converted) -> Outcome:
     """What becomes of one source. A finished file from an earlier run is taken as it is."""
-    target, waveform, rate = folder / f"{source.id}.flac", None, 0
+    target, rate = folder / f"{source.id}.flac", 0
     if source.fault:
         return source.fault, rate
     if ".." in Path(source.id).parts or "\0" in source.id or not target.is_relative_to(folder):
@@ -193,7 +193,6 @@ def _convert(source: Source, folder: Path, settings: Settings, log: Converted) -
     try:
         if any(len(part.encode()) > LONGEST_NAME for part in target.relative_to(folder).parts):
             return f"its name has more than {LONGEST_NAME - len('.flac')} bytes: shorten it", rate
-        source.id.encode()
         origin = Origin.of(source.path, source.span, log.folder)
         made = log.find(source.id, origin, target)
         if made is None:
@@ -232,6 +231,12 @@ def _condition(waveform: Tensor, settings: Settings) -> Tensor | str:
     if settings.peak is not None:
         waveform = waveform * (settings.peak / waveform.abs().max())
     return waveform
+
+
+def check_workers(num_workers: int | None) -> None:
+    """Raises UserError: fewer than one."""
+    if num_workers is not None and num_workers < 1:
+        raise UserError(f"The number of workers must be at least 1, got {num_workers}.")
 
 
 def check_settings(output: Path, settings: Settings) -> None:

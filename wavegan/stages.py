@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wavegan import checkpoint, runs
 from wavegan.errors import UserError
-from wavegan.recipe import load_recipe
+from wavegan.recipe import Recipe, load_recipe
 
 DEFAULT = ("spectral_small",)
 PREPARE, TRAIN, EVALUATE = 1, 2, 3
@@ -64,9 +64,9 @@ def run(
     if not recipe:
         places[-1] = Path("runs", corpus)  # what the others lead to
     commands = [(PREPARE, [str(script), "--sample-rate", str(rate), *options, "--output", str(data)])]
-    for name, place in zip(names, places, strict=True):
+    for name, each, place in zip(names, recipes, places, strict=True):
         if first <= TRAIN <= last:
-            commands.append((TRAIN, _train(folder / f"{name}.yaml", place, data)))
+            commands.append((TRAIN, _train(folder / f"{name}.yaml", each, place, data)))
     models = [str(places[-1]), *filter(None, [beside or said.get("BESIDE")])]
     scored = ["--manifest", str(data / "test.jsonl"), "-o", str(places[-1] / "test")]
     commands.append((EVALUATE, ["-m", "wavegan", "evaluate", *models, *scored]))
@@ -78,13 +78,13 @@ def run(
     return 0
 
 
-def _train(path: Path, place: Path, data: Path) -> list[str]:
+def _train(path: Path, recipe: Recipe, place: Path, data: Path) -> list[str]:
     """Begin a run, or go on with it.
 
     Raises:
         UserError: what is there was begun by another recipe, or on other data.
     """
-    moved = load_recipe(path).data.train.parent != data
+    moved = recipe.data.train.parent != data
     own = [f"data.{part}={(data / f'{part}.jsonl').as_posix()}" for part in ("train", "valid")] if moved else []
     if not checkpoint.has_trainer(place):
         return ["-m", "wavegan", "train", str(path), "--run", str(place), *own]

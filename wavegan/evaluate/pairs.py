@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ import torch
 from wavegan import archive, audio, metrics
 from wavegan.errors import UserError, deaf
 from wavegan.evaluate.systems import Folder, Original, System
+from wavegan.jsonlines import JSONLines
 from wavegan.manifest import Utterance
 from wavegan.metrics import Metric, Options, Sound, Undefined
 from wavegan.progress import Bar
@@ -53,24 +54,18 @@ class Store:
     """What is known of each (system, utterance): the scores and lengths under a key; the copy's key and digest."""
 
     def __init__(self, path: Path):
-        self.path = path
         self.scores: dict[tuple[str, str, str], dict[str, Outcome]] = {}
         self.lengths: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.copies: dict[tuple[str, str], tuple[str, str]] = {}
-        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-        for line in lines:
-            try:
-                self._take(json.loads(line))
-            except (ValueError, KeyError, TypeError):  # cut short by a kill: it is done again
-                continue
-        self.broken = bool(lines) and not lines[-1].endswith(b"\n")
+        self.log = JSONLines(path)
+        for record in self.log.records:
+            with suppress(ValueError, KeyError, TypeError):  # not one of ours: it is done again
+                self._take(record)
 
     def add(self, record: dict[str, Any]) -> None:
         """Take a record and write it at once."""
         self._take(record)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if self.broken else "") + json.dumps(record) + "\n")
-        self.broken = False
+        self.log.add(record)
 
     def _take(self, record: dict[str, Any]) -> None:
         place = (record["system"], record["id"], record["key"])

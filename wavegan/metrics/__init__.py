@@ -6,11 +6,10 @@ here. Functions of one pair and of sets of clips are beside it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from wavegan.errors import UserError
+from wavegan.errors import UserError, meant
 from wavegan.metrics.base import Metric, Sound, Undefined, align, aligned, installed, require
 from wavegan.metrics.bootstrap import Difference, Interval, difference, holm, interval
 from wavegan.metrics.perceptual import ESTOI, PESQ, PESQ_RATE, STOI, NarrowbandPESQ, SpeakerSimilarity
@@ -66,9 +65,8 @@ def named(names: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in map(str.lower, names):
         if name not in METRICS and name not in groups:
-            near = difflib.get_close_matches(name, [*METRICS, *groups], 1)
-            meant = f" Did you mean '{near[0]}'?" if near else ""
-            raise UserError(f"No such metric: '{name}'.{meant} There are: {', '.join(METRICS)}; default; all.")
+            near = meant(name, [*METRICS, *groups])
+            raise UserError(f"No such metric: '{name}'.{near} There are: {', '.join(METRICS)}; default; all.")
         found |= dict.fromkeys(groups.get(name, (name,)))
     if not found:
         raise UserError(f"--metrics names no metric. There are: {', '.join(METRICS)}; default; all.")

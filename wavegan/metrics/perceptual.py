@@ -44,8 +44,8 @@ class PESQ(Metric):
         count = max(1, round(len(pair[0]) / (PESQ_PIECE_SECONDS * self.rate)))
         scores = []
         for r, f in zip(*(waveform.tensor_split(count) for waveform in pair), strict=True):
-            found = self._of(r, f)
-            if found is None and self._of(r, r) is not None:
+            found = self._package_score(r, f)
+            if found is None and self._package_score(r, r) is not None:
                 found = self.lowest
             if found is not None:
                 scores.append(found)
@@ -53,7 +53,7 @@ class PESQ(Metric):
             raise Undefined("PESQ finds no speech in it")
         return float(np.mean(scores))
 
-    def _of(self, real: Tensor, fake: Tensor) -> float | None:
+    def _package_score(self, real: Tensor, fake: Tensor) -> float | None:
         """The package's score, or None where it finds no speech."""
         from pesq import PesqError, pesq
 
