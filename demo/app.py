@@ -34,7 +34,7 @@ from gate import Gate  # noqa: E402
 from stage import Limits, Stage, load  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
-from wavegan.errors import UserError, reported  # noqa: E402
+from wavegan.core.errors import UserError, reported  # noqa: E402
 
 CSS = "td { white-space: normal } td:last-child { white-space: nowrap }"  # a number stays in one piece on a phone
 

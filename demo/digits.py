@@ -12,7 +12,7 @@ import torch
 from stage import SHORT, Stage, picture, sound
 
 from wavegan import Synthesizer, UserError
-from wavegan.speaking import DIGITS
+from wavegan.core.text import DIGITS
 
 ANY = "any voice"
 TAKES = 8

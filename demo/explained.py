@@ -13,7 +13,7 @@ from matplotlib.patches import ConnectionPatch
 from stage import Stage
 
 from wavegan import Synthesizer
-from wavegan.discriminators import FramesConfig, ResolutionConfig
+from wavegan.models.discriminators import FramesConfig, ResolutionConfig
 
 SEED = 3
 TEXT = Path(__file__).with_name("explained.md")

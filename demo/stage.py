@@ -16,7 +16,7 @@ from gate import Budget, visitor_of
 from PIL import Image
 
 from wavegan import Synthesizer, UserError, audio, list_pretrained
-from wavegan.speaking import refuse_first_stage
+from wavegan.inference.generation import refuse_first_stage
 
 # A model takes every core: few at once, and a minute of sound doesn't keep a digit waiting.
 SHORT = {"concurrency_id": "short", "concurrency_limit": 2}

@@ -13,7 +13,7 @@ import torch
 from stage import LONG, SHORT, Stage, picture, sound
 
 from wavegan import Synthesizer, audio, metrics
-from wavegan.dsp import shift_bands, stretch_frames
+from wavegan.audio.log_mel import shift_bands, stretch_frames
 
 EXAMPLES = {path.stem: path for path in sorted((Path(__file__).parent / "examples").glob("*.flac"))}
 

@@ -26,9 +26,11 @@ import soundfile
 import torch
 import torchaudio
 
-from wavegan.errors import UserError, reported
-from wavegan.prepare import Settings, limited, prepare, sources_in
-from wavegan.progress import Bar
+from wavegan.core.errors import UserError, reported
+from wavegan.core.progress import Bar
+from wavegan.core.sequences import limited
+from wavegan.data.prepare import prepare
+from wavegan.data.source import Settings, sources_in
 
 RATE, TARGET_RATE = 22050, 16000
 SCRIPT = Path(__file__).parent / "folder" / "prepare.py"

@@ -28,10 +28,11 @@ import torch
 import yaml
 from bench_training import build_recipe, write_corpus
 
-from wavegan import load_recipe, runs
-from wavegan.errors import UserError, reported
-from wavegan.files import write_json
-from wavegan.trainer import Trainer
+from wavegan import load_recipe
+from wavegan.core.errors import UserError, reported
+from wavegan.core.files import write_json
+from wavegan.training import runs
+from wavegan.training.trainer import Trainer
 
 PUBLISHED = {"config": "v1", "batch": 2, "segment": 8192, "steps": 100, "device": "cpu", "precision": "32"}
 GPUS = (8, 64)

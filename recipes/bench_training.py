@@ -32,15 +32,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from wavegan import advice, audio, config, manifest
-from wavegan.data import Segments
-from wavegan.dsp import LogMel
-from wavegan.errors import UserError, reported
-from wavegan.files import write_json
-from wavegan.generators import hifigan
-from wavegan.manifest import Utterance
-from wavegan.recipe import Recipe
-from wavegan.trainer import Trainer
+from wavegan import audio
+from wavegan.audio.log_mel import LogMel
+from wavegan.core import config
+from wavegan.core.errors import UserError, reported
+from wavegan.core.files import write_json
+from wavegan.data import manifest
+from wavegan.data.manifest import Utterance
+from wavegan.data.segments import Segments
+from wavegan.models.generators import hifigan
+from wavegan.training import profiling
+from wavegan.training.recipe import Recipe
+from wavegan.training.trainer import Trainer
 
 SAMPLE_RATE, N_FFT, HOP_LENGTH = 22050, 1024, 256
 FEATURES = {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "n_mels": 80}
@@ -276,7 +279,7 @@ def peak_memory(name: str, options: argparse.Namespace) -> int:
         side = build(name, options, Path(folder))
         for _ in range(WARM_UP_STEPS):
             side.step()
-    return advice.peak_memory(torch.device(options.device))
+    return profiling.peak_memory(torch.device(options.device))
 
 
 def peak_memory_alone(name: str, options: argparse.Namespace) -> int:

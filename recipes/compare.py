@@ -29,12 +29,15 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from wavegan import checkpoint, config, load_recipe, runs
-from wavegan.config import Config
-from wavegan.errors import UserError, reported
-from wavegan.files import make_folder, write_atomically, write_json
+from wavegan import load_recipe
+from wavegan.checkpoints import native
+from wavegan.core import config
+from wavegan.core.config import Config
+from wavegan.core.errors import UserError, reported
+from wavegan.core.files import make_folder, write_atomically, write_json
 from wavegan.metrics import require
-from wavegan.trainer import Trainer
+from wavegan.training import runs
+from wavegan.training.trainer import Trainer
 
 ROUNDS, WARM_UP_ROUNDS = 5, 1
 VALIDATIONS = 8
@@ -95,7 +98,7 @@ def minutes_at(share: float, speed: dict[str, Any], steps: float = 1.0) -> float
 def train(command: list[str], run: Path, steps: int, threads: int) -> None:
     """Train or go on; what it says goes to RUN.log."""
     call = [sys.executable, "-m", "wavegan", "train"]
-    if checkpoint.has_trainer(run):
+    if native.has_trainer(run):
         call += ["--resume", str(run)]
     else:
         call += [*command, "--run", str(run), f"trainer.max_steps={steps}"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wavegan.errors import UserError, reported
-from wavegan.tasks import spread
-from wavegan.tracker import grid_figure
+from wavegan.core.errors import UserError, reported
+from wavegan.core.sequences import spread
+from wavegan.training.tracker import grid_figure
 
 
 def main() -> None:

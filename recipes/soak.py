@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 from bench_training import write_corpus
 
-from wavegan import checkpoint
-from wavegan.errors import UserError, reported
+from wavegan.checkpoints import native
+from wavegan.core.errors import UserError, reported
 
 SMALL = """
 name: soak
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace, folder: Path, shot: tuple[float, signal.Sig
     if options.processes > 1:
         command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(options.processes), "-m"]
     command += ["wavegan", "train"]
-    if checkpoint.has_trainer(folder):
+    if native.has_trainer(folder):
         command += ["--resume", str(folder)]
     else:
         shutil.rmtree(folder, ignore_errors=True)
@@ -146,12 +146,12 @@ def last_step(folder: Path) -> int:
 
 
 def saved_step(folder: Path) -> int:
-    return checkpoint.load_trainer(folder)["step"] if checkpoint.has_trainer(folder) else 0
+    return native.load_trainer(folder)["step"] if native.has_trainer(folder) else 0
 
 
 def compare(one: Path, other: Path) -> list[str]:
     """Names of what differs between two finished runs."""
-    differ = unequal("", *(checkpoint.load_trainer(folder) for folder in (one, other)))
+    differ = unequal("", *(native.load_trainer(folder) for folder in (one, other)))
     return differ + (["metrics.jsonl"] if curves(one) != curves(other) else [])
 
 

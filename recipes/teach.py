@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from wavegan import judge
-from wavegan.errors import UserError, reported
-from wavegan.evaluate.sets import Clips, generated_clips, read_corpus
-from wavegan.files import write_json
-from wavegan.judge import JudgeConfig
-from wavegan.synthesizer import Synthesizer
+from wavegan.core.errors import UserError, reported
+from wavegan.core.files import write_json
+from wavegan.evaluation import classifiers
+from wavegan.evaluation.generated_sets import Clips, generated_clips, read_corpus
+from wavegan.inference.synthesizer import Synthesizer
+from wavegan.models.classifier import JudgeConfig
 
 SEED = 7  # of the generated clips; not that of the evaluation
 
@@ -54,8 +54,8 @@ def main() -> None:
     contents = JudgeConfig(kind="frames", classes=corpus.words["label"], sample_rate=rate, length=length, seed=11)
     results = {}
     for name, clips in taught.items():
-        one = judge.fit(contents, clips.waveforms, clips.columns["label"])
-        results[name] = judge.accuracy(one, corpus.test.waveforms, corpus.test.columns["label"])
+        one = classifiers.fit(contents, clips.waveforms, clips.columns["label"])
+        results[name] = classifiers.accuracy(one, corpus.test.waveforms, corpus.test.columns["label"])
         print(f"{name}: {100 * results[name]:.1f} % of {len(corpus.test.waveforms)} real test clips", flush=True)
     write_json(options.output, results)
 

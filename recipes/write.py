@@ -10,7 +10,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from wavegan.presets import FAMILIES, recipe_text
+from wavegan.training.presets import FAMILIES, recipe_text
 
 RECIPES = Path(__file__).parent
 LABELLED = {"audiomnist": "digits", "speech_commands": "words"}  # and what their last recipe is called

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from wavegan import audio, manifest
-from wavegan.manifest import Utterance
+from wavegan import audio
+from wavegan.data import manifest
+from wavegan.data.manifest import Utterance
 
 RATE = 16000
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from wavegan import UserError
-from wavegan.archive import digest, fetch, obtain, unpack
+from wavegan.core.files import digest
+from wavegan.data.download import fetch, obtain, unpack
 
 CONTENT = bytes(range(256)) * 20000  # 5 MB
 

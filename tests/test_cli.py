@@ -22,7 +22,8 @@ import soundfile
 import wavegan
 from tests.conftest import RATE, speech_like
 from tests.test_audio import bad_files
-from wavegan import audio, cli, errors
+from wavegan import audio, cli
+from wavegan.core import errors
 
 ROOT = Path(__file__).parent.parent
 WAVEGAN = [sys.executable, "-m", "wavegan"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wavegan.errors import UserError
+from wavegan.core.errors import UserError
 
 SCRIPT = Path(__file__).parent.parent / "recipes/compare.py"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wavegan import UserError, load_recipe
-from wavegan.config import override, parse_scalar, read_yaml
+from wavegan.core.config import override, parse_scalar, read_yaml
 
 FILES = sorted((Path(__file__).parent.parent / "recipes").glob("*/*.yaml"))
 STUDIES = [path for path in FILES if "variants" in read_yaml(path)]  # of compare.py

@@ -13,10 +13,11 @@ import torch
 
 from tests.conftest import RATE, speech_like
 from tests.test_streaming import synthesizer
-from wavegan import Synthesizer, UserError, audio, contract, conventions
-from wavegan.conventions import CONVENTIONS, convert, named
-from wavegan.dsp import LogMel, LogMelConfig
-from wavegan.generators import SpectralConfig
+from wavegan import Synthesizer, UserError, audio
+from wavegan.audio import mel_conventions, mel_files
+from wavegan.audio.log_mel import LogMel, LogMelConfig
+from wavegan.audio.mel_conventions import CONVENTIONS, convert, named
+from wavegan.models.generators import SpectralConfig
 
 EXAMPLES = Path(__file__).parents[1] / "demo" / "examples"
 MODEL = LogMelConfig(sample_rate=RATE, n_fft=512, hop_length=128, n_mels=80)
@@ -63,19 +64,19 @@ def test_a_convention_is_what_its_package_computes(name):
     expected = reference(name, waveform.numpy())
     assert found.shape == expected.shape and np.abs(found - expected).max() < 2e-3
     if name != "bigvgan":  # the style of HiFi-GAN
-        assert conventions.looks_like(config) == name
+        assert mel_conventions.looks_like(config) == name
 
 
 def test_names_and_fields():
     assert named("hifigan", sample_rate=16000, fmax=None).upper_frequency == 8000
-    assert conventions.parse({"sample_rate": 16000, "n_fft": 512, "hop_length": 128, "n_mels": 80}) == MODEL
+    assert mel_conventions.parse({"sample_rate": 16000, "n_fft": 512, "hop_length": 128, "n_mels": 80}) == MODEL
     for expected, wrong in {
         "No mel convention 'hifi'. There are: hifigan, bigvgan": "hifi",
         "features should be a name .* or a mapping of fields, got int": 3,
         "did you mean 'n_mels'": {"n_mel": 80},
     }.items():
         with pytest.raises(UserError, match=expected):
-            conventions.parse(wrong)
+            mel_conventions.parse(wrong)
 
 
 EXACT = {
@@ -132,7 +133,7 @@ def test_what_cant_be_converted_is_refused_with_the_reason(field, value):
     with pytest.raises(UserError, match=rf"can't be converted:\n  {field}: .{{20}}"):
         convert(mel, other, MODEL)
     with pytest.raises(UserError, match=rf"{field}: the model expects .* this mel has .*\(.{{20}}") as caught:
-        contract.refuse_difference(MODEL, other)
+        mel_files.refuse_difference(MODEL, other)
     assert "convert" not in str(caught.value)
 
 
@@ -147,7 +148,7 @@ def test_a_model_reads_other_mels_only_when_told_to(tmp_path):
     fields = {name: getattr(theirs, name) for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "log", "floor")}
     for source in (mel, mel.numpy().astype(np.float64)):
         assert np.abs(model.vocode(source, features=fields, convert=True) - expected).max() < 1e-3
-    contract.save_mel(tmp_path / "a.npz", mel, theirs)
+    mel_files.save_mel(tmp_path / "a.npz", mel, theirs)
     assert np.abs(model.vocode(tmp_path / "a.npz", convert=True) - expected).max() < 1e-3
     streamed = np.concatenate(list(model.stream(mel.split(9, dim=-1), features=theirs, convert=True)))
     assert np.abs(streamed - expected).max() < 1e-3
@@ -196,7 +197,7 @@ def test_a_models_own_mels_are_never_refused(features):
         noisy = mel + 0.05 * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
         for kind, found in {"mel": mel, "smooth": smooth, "noisy": noisy, "half": mel.half()}.items():
             for first in range(0, found.shape[-1], 70):
-                contract.check_mel(found[..., first : first + 140], features, f"{name}, {kind}, from {first}")
+                mel_files.check_mel(found[..., first : first + 140], features, f"{name}, {kind}, from {first}")
 
 
 @pytest.mark.parametrize("name", ["vocoder-16k", "8 kHz", "hifigan", "parallel_wavegan", "24 kHz, long"])
@@ -210,8 +211,8 @@ def test_speech_in_the_wrong_logarithm_is_seen_without_its_floor(name):
         mel = LogMel(wrong)((speech + 3e-4 * random)[None])[0]  # a recording's own noise: nothing lies on the floor
         assert mel.min() > wrong.log_floor + 0.1
         with pytest.raises(UserError, match=f"looks like {'log10' if wrong.log == 'log10' else 'natural log'}"):
-            contract.check_mel(mel, features)
-        contract.check_mel(mel, features, known=True)
+            mel_files.check_mel(mel, features)
+        mel_files.check_mel(mel, features, known=True)
 
 
 @pytest.mark.parametrize("size", [1, 30, 1000])
@@ -230,9 +231,9 @@ def test_a_stream_of_the_wrong_logarithm_is_seen_as_soon_as_it_can_be(size):
 def test_standardised_mels_are_checked_too():
     features = named("coqui")
     mel = LogMel(features)(speech_like(1.0, 22050)[None])
-    contract.check_mel(mel, features)
+    mel_files.check_mel(mel, features)
     with pytest.raises(UserError, match="goes down to .* or decibels"):
-        contract.check_mel(20 * conventions.destandardise(mel, features), features)
+        mel_files.check_mel(20 * mel_conventions.destandardise(mel, features), features)
 
 
 def test_integers_in_disguise_are_refused():
@@ -316,7 +317,7 @@ def test_the_embedded_model_on_the_command_line(tmp_path):
     model = Synthesizer.from_pretrained("vocoder-16k")
     np.save(tmp_path / "bare.npy", model.mel(speech_like(0.5)).numpy())
     theirs = model.features.model_copy(update={"log": "log10"})
-    contract.save_mel(tmp_path / "theirs.npz", LogMel(theirs)(speech_like(0.5)[None])[0], theirs)
+    mel_files.save_mel(tmp_path / "theirs.npz", LogMel(theirs)(speech_like(0.5)[None])[0], theirs)
     assert run("vocode", tmp_path / "bare.npy", "-o", tmp_path / "a.wav").returncode == 0
     assert_refused(run("vocode", tmp_path / "theirs.npz", "-o", tmp_path / "b.wav"), "--convert")
     done = run("vocode", tmp_path / "theirs.npz", "-o", tmp_path / "b.wav", "--convert", "--threads", "1")

@@ -12,12 +12,15 @@ import pytest
 import torch
 
 from tests.miniatures import MINIATURES, clip, text
-from wavegan import UserError, audio, levels, manifest, runs
-from wavegan.corpus import Corpus, divide, find
-from wavegan.discriminators import Discriminators
-from wavegan.prepare import Source
-from wavegan.presets import FAMILIES, recipe_text
-from wavegan.recipe import load_recipe
+from wavegan import UserError, audio
+from wavegan.audio import loudness
+from wavegan.data import manifest
+from wavegan.data.corpus import Corpus, divide, find
+from wavegan.data.source import Source
+from wavegan.models.discriminators import Discriminators
+from wavegan.training import runs
+from wavegan.training.presets import FAMILIES, recipe_text
+from wavegan.training.recipe import load_recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 RATES = (16000, 22050, 24000, 32000, 44100, 48000)
@@ -262,7 +265,7 @@ def test_a_loudness_takes_the_place_of_a_peak_and_silence_can_be_trimmed(tmp_pat
     MINIATURES["audiomnist"](tmp_path / "source")
     prepare("audiomnist", "--source", "source", "--loudness", -30, "--trim", "--sample-rate", 16000)
     for utterance in manifest.read("data/audiomnist/train.jsonl"):
-        assert abs(levels.loudness(audio.read(utterance.path)[0], 16000) + 30) < 0.1
+        assert abs(loudness.loudness(audio.read(utterance.path)[0], 16000) + 30) < 0.1
 
 
 @pytest.mark.parametrize("name", [path.parent.name for path in RECIPES.glob("*/prepare.py")])

@@ -21,12 +21,14 @@ import soundfile
 import torch
 
 from tests.conftest import free_port, speech_like
-from wavegan import Synthesizer, audio, checkpoint
-from wavegan.dsp import LogMelConfig
-from wavegan.generators import WaveGANConfig
-from wavegan.speaking import DIGITS
-from wavegan.tasks import GenerationConfig
-from wavegan.tracker import Tracker
+from wavegan import Synthesizer, audio
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.audio.resample import resample
+from wavegan.checkpoints import native
+from wavegan.core.text import DIGITS
+from wavegan.models.generators import WaveGANConfig
+from wavegan.tasks.generation import GenerationConfig
+from wavegan.training.tracker import Tracker
 
 pytest.importorskip("gradio", reason="the extra 'demo' isn't installed")
 from gradio_client import Client, handle_file  # noqa: E402
@@ -116,9 +118,9 @@ def other_models(tmp_path_factory) -> list[Path]:
         features = LogMelConfig(sample_rate=8000, n_fft=256, hop_length=64, n_mels=20)
         task = GenerationConfig(features=features, length=4096, conditions=conditions)
         config = WaveGANConfig(dim=1)
-        contents = checkpoint.CheckpointConfig.of_today(step=0, name=name, task=task, generator=config)
+        contents = native.CheckpointConfig.of_today(step=0, name=name, task=task, generator=config)
         folders.append(tmp_path_factory.mktemp("models") / name)
-        checkpoint.save_generator(folders[-1], config.build(task), contents)
+        native.save_generator(folders[-1], config.build(task), contents)
     return folders
 
 
@@ -324,7 +326,7 @@ def test_malformed_uploads_get_the_sentence_and_the_server_lives(client, speaker
 
 def test_many_channels_at_a_high_rate_are_mixed(client, tmp_path):
     path = tmp_path / "eight.wav"
-    soundfile.write(path, np.repeat(audio.resample(speech_like(0.5), 16000, 192000).numpy()[:, None], 8, 1), 192000)
+    soundfile.write(path, np.repeat(resample(speech_like(0.5), 16000, 192000).numpy()[:, None], 8, 1), 192000)
     original = client.predict("vocoder-16k", handle_file(path), 0, 1, api_name="/vocode")[0]
     heard, rate = pcm(original)
     assert rate == 16000 and np.corrcoef(heard, speech_like(0.5).numpy())[0, 1] > 0.99
@@ -498,7 +500,7 @@ def spoken(samples: np.ndarray, rate: int, gap: float = 0.1) -> list[np.ndarray]
 
 
 def test_a_visitor_types_a_number_and_hears_it(page, tmp_path):
-    from wavegan.judge import load_judge
+    from wavegan.evaluation.classifiers import load_judge
 
     page.locator("#number textarea").fill("3141592")
     page.get_by_label("Truncation").first.fill("0.5")

@@ -9,8 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from wavegan import UserError, load_recipe, losses
-from wavegan.discriminators import (
+from wavegan import UserError, load_recipe
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.losses import feature_matching
+from wavegan.losses.objective import Objective, ObjectiveConfig
+from wavegan.models.discriminators import (
     Discriminator,
     DiscriminatorOutput,
     Discriminators,
@@ -20,10 +23,8 @@ from wavegan.discriminators import (
     ScaleConfig,
     WaveGANDiscriminatorConfig,
 )
-from wavegan.dsp import LogMelConfig
-from wavegan.layers import LongConv1d
-from wavegan.losses import Objective, ObjectiveConfig
-from wavegan.tasks import GenerationConfig
+from wavegan.models.layers import LongConv1d
+from wavegan.tasks.generation import GenerationConfig
 
 FEATURES = {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "n_mels": 12, "floor": 1e-3}
 UNLABELLED = GenerationConfig(features=FEATURES, length=1024, conditions={})
@@ -49,7 +50,7 @@ def test_in_the_generators_turn_outputs_and_its_gradient_are_those_of_one_forwar
     for learning in (True, False):
         clips = fake.clone().requires_grad_()
         real_out, fake_out = discriminators.compare(real, clips, learning=learning)
-        loss = losses.feature_matching(real_out, fake_out) + sum(o.logits.square().mean() for o in fake_out)
+        loss = feature_matching.feature_matching(real_out, fake_out) + sum(o.logits.square().mean() for o in fake_out)
         (gradient,) = torch.autograd.grad(loss, clips)
         maps = [one for output in real_out + fake_out for one in (output.logits, *output.feature_maps)]
         results.append([gradient / gradient.norm(), *maps])

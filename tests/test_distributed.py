@@ -16,8 +16,8 @@ import torch
 
 from tests.conftest import free_port
 from tests.test_trainer import assert_same_run
-from wavegan import checkpoint
-from wavegan.runs import resume_run, start_run
+from wavegan.checkpoints import native
+from wavegan.training.runs import resume_run, start_run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
@@ -39,7 +39,7 @@ def finish(process: subprocess.Popen) -> tuple[int, str]:
 
 def difference(one: Path, other: Path) -> float:
     """The largest difference of weights, and of what the optimizers remember of the gradients."""
-    first, second = checkpoint.load_trainer(one), checkpoint.load_trainer(other)
+    first, second = native.load_trainer(one), native.load_trainer(other)
     assert first["step"] == second["step"]
     pairs = [
         (tensor, second[part][name])
@@ -79,7 +79,7 @@ def test_sigterm_of_two_processes_saves_and_resumes_exactly(recipe_file, tmp_pat
     wait_for_step(tmp_path / "parts", 5)
     process.send_signal(signal.SIGTERM)
     finish(process)
-    assert 5 <= checkpoint.load_trainer(tmp_path / "parts")["step"] < 60
+    assert 5 <= native.load_trainer(tmp_path / "parts")["step"] < 60
     status, output = finish(torchrun(2, "--resume", tmp_path / "parts"))
     assert status == 0, output
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
@@ -110,7 +110,7 @@ def test_a_killed_process_ends_the_job_and_another_number_goes_on(recipe_file, t
     os.kill(workers(process)[1], signal.SIGKILL)
     status, output = finish(process)
     assert status != 0 and re.search("another process of this training has gone|Signal 9", output), output
-    step = checkpoint.load_trainer(tmp_path / "run")["step"]
+    step = native.load_trainer(tmp_path / "run")["step"]
     assert 10 <= step < 150 and step % 5 == 0
     trainer = resume_run(tmp_path / "run", ["trainer.max_steps=151"])  # alone
     assert trainer.step == step
@@ -136,7 +136,7 @@ def test_san_and_the_balancer_train_in_two_processes_as_in_one(recipe_file, tmp_
     status, output = finish(torchrun(2, recipe_file, *options, "-o", tmp_path / "two"))
     assert status == 0, output
     assert difference(tmp_path / "one", tmp_path / "two") < 1e-5
-    averages, others = (checkpoint.load_trainer(tmp_path / name)["balancer"] for name in ("one", "two"))
+    averages, others = (native.load_trainer(tmp_path / name)["balancer"] for name in ("one", "two"))
     assert averages.keys() == others.keys() == {"complex_stft", "adversarial"}
     assert all(torch.allclose(average, others[name], rtol=1e-4) for name, average in averages.items())
 

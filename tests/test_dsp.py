@@ -8,18 +8,8 @@ import pytest
 import torch
 
 from tests.conftest import speech_like
-from wavegan.dsp import (
-    STFT,
-    InverseSTFT,
-    LogMel,
-    LogMelConfig,
-    hann_window,
-    mel_filterbank,
-    mel_frequencies,
-    shift_bands,
-    stft,
-    stretch_frames,
-)
+from wavegan.audio.log_mel import LogMel, LogMelConfig, mel_filterbank, mel_frequencies, shift_bands, stretch_frames
+from wavegan.audio.stft import STFT, InverseSTFT, hann_window, stft
 
 
 @pytest.mark.parametrize("mel_scale", ["slaney", "htk"])

@@ -21,13 +21,16 @@ import torch
 
 from tests.conftest import RATE, speech_like
 from tests.test_cli import run as cli_run
-from wavegan import Synthesizer, UserError, audio, checkpoint, manifest, metrics
-from wavegan.errors import deaf
-from wavegan.evaluate import _recordings, evaluate, pairs, summary
-from wavegan.evaluate import page as module
-from wavegan.evaluate.summary import Results
-from wavegan.evaluate.systems import Folder, GriffinLim, Model, is_folder_of_sounds, load
-from wavegan.hub import PRETRAINED
+from wavegan import Synthesizer, UserError, audio, metrics
+from wavegan.audio.resample import resample
+from wavegan.checkpoints import native
+from wavegan.checkpoints.hub import PRETRAINED
+from wavegan.core.processes import ignore_interrupts
+from wavegan.data import manifest
+from wavegan.evaluation import _recordings, evaluate, scoring, summary
+from wavegan.evaluation import page as module
+from wavegan.evaluation.summary import Results
+from wavegan.evaluation.systems import Folder, GriffinLim, Model, is_folder_of_sounds, load
 from wavegan.metrics import Sound
 
 QUICK = ["mel_l1", "si_sdr"]
@@ -140,7 +143,7 @@ def test_only_what_is_missing_is_done(folders):
 def test_another_model_of_the_same_name_is_not_taken_for_the_first(folders):
     shutil.copytree(PRETRAINED / "vocoder-16k", folders / "model")
     _, first = run(folders, "model")
-    generator, contents = checkpoint.load_generator(folders / "model")
+    generator, contents = native.load_generator(folders / "model")
     with torch.no_grad():
         next(generator.parameters()).mul_(1.5)
     weights = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
@@ -157,15 +160,15 @@ def test_another_model_of_the_same_name_is_not_taken_for_the_first(folders):
 
 def test_an_interrupted_run_goes_on(folders, monkeypatch):
     calls = []
-    whole = pairs.Scorer.__call__
+    whole = scoring.Scorer.__call__
 
-    def interrupted(self: pairs.Scorer, job: pairs.Job) -> list[dict]:
+    def interrupted(self: scoring.Scorer, job: scoring.Job) -> list[dict]:
         calls.append(job.utterance.id)
         if len(calls) == 4:
             raise KeyboardInterrupt
         return whole(self, job)
 
-    monkeypatch.setattr(pairs.Scorer, "__call__", interrupted)
+    monkeypatch.setattr(scoring.Scorer, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(folders, "noisy")
     assert not (folders / "out/metrics.json").exists()
@@ -239,9 +242,9 @@ def test_what_is_kept_may_be_damaged(folders):
 def test_different_rates_meet_at_the_lowest(folders):
     for path in (folders / "noisy").rglob("*.wav"):
         waveform = audio.read(path)[0]
-        audio.write(path, audio.resample(waveform, RATE, 24000), 24000)
+        audio.write(path, resample(waveform, RATE, 24000), 24000)
     for path in (folders / "noisier").rglob("*.wav"):
-        audio.write(path, audio.resample(audio.read(path)[0], RATE, 8000), 8000)
+        audio.write(path, resample(audio.read(path)[0], RATE, 8000), 8000)
     shown, found = run(folders, "noisy")
     assert found["sample_rate"] == RATE and "noisy: 24000 Hz resampled to 16000 Hz, the lowest rate of all." in shown
     shown, low = run(folders, "noisy", "noisier")
@@ -334,20 +337,20 @@ def test_tasks_are_small_however_many_files_a_folder_has(folders):
     (utterance, *_), _ = _recordings(folders / "real")
     for count in (8, 1000):
         files = {f"a/clip-{i}": folders / f"noisy/a/clip-{i % 8 // 2 * 2}.wav" for i in range(count)}
-        store, metric = pairs.Store(folders / "none"), metrics.METRICS["mel_l1"]()
-        tasks = pairs._tasks(utterance, [Folder("x", folders, files)], [metric], store, {}, RATE, folders / "out")
+        store, metric = scoring.Store(folders / "none"), metrics.METRICS["mel_l1"]()
+        tasks = scoring._tasks(utterance, [Folder("x", folders, files)], [metric], store, {}, RATE, folders / "out")
         sizes.append(len(pickle.dumps(tasks)))
     assert sizes[1] < sizes[0] + 100
 
 
 def test_interrupted_it_says_so_and_its_processes_keep_quiet(folders, monkeypatch):
-    monkeypatch.setattr(pairs.Scorer, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(scoring.Scorer, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     options = ["--reference", folders / "real", "--metrics", "mel_l1", "-o", folders / "out", "--num-workers", 1]
     done = cli_run("evaluate", folders / "noisy", *options)
     assert done.returncode == 130 and "Interrupted: files that were not finished" in done.stderr
     before = signal.getsignal(signal.SIGINT)
     code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
-    with deaf():
+    with ignore_interrupts():
         started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert started.stdout.strip() == "True" and signal.getsignal(signal.SIGINT) is before is not signal.SIG_IGN
 

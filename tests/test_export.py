@@ -16,15 +16,16 @@ from tests.conftest import speech_like
 from tests.test_cli import assert_refused, run
 from tests.test_models import FEATURES, SMALL_HIFIGAN, VOCODER
 from tests.test_models import GENERATORS as VOCODERS
-from wavegan import checkpoint, export
-from wavegan.checkpoint import CheckpointConfig
-from wavegan.dsp import LogMel, LogMelConfig
-from wavegan.errors import UserError
-from wavegan.generators import LatentConfig, WaveGANConfig
-from wavegan.graphs import generator_graph, mel_graph
-from wavegan.layers import fold_weight_norm
-from wavegan.synthesizer import Synthesizer
-from wavegan.tasks import GenerationConfig
+from wavegan.audio.log_mel import LogMel, LogMelConfig
+from wavegan.checkpoints import native
+from wavegan.checkpoints.native import CheckpointConfig
+from wavegan.core.errors import UserError
+from wavegan.inference import onnx_export, onnx_runtime
+from wavegan.inference.onnx_graphs import generator_graph, mel_graph
+from wavegan.inference.synthesizer import Synthesizer
+from wavegan.models.generators import LatentConfig, WaveGANConfig
+from wavegan.models.layers import fold_weight_norm
+from wavegan.tasks.generation import GenerationConfig
 
 ENGLISH = Path(__file__).parent.parent / "demo/examples/english.flac"
 WORDS = GenerationConfig(
@@ -45,8 +46,8 @@ def contents(generator, task, name: str = "small") -> CheckpointConfig:
 def test_every_generator_gives_the_same_in_onnxruntime(config, task):
     torch.manual_seed(0)
     generator = fold_weight_norm(config.build(task)).eval().requires_grad_(False)
-    exported = export.to_onnx(generator_graph(generator, contents(config, task)), {})
-    session = export.load(exported.model, threads=1)
+    exported = onnx_export.to_onnx(generator_graph(generator, contents(config, task)), {})
+    session = onnx_runtime.load(exported.model, threads=1)
     assert [entry.name for entry in session.get_outputs()] == ["waveform"]
     random = torch.Generator().manual_seed(1)
     if task.name == "vocoder":  # a length and a batch that the exporter didn't see
@@ -78,7 +79,7 @@ def test_every_generator_gives_the_same_in_onnxruntime(config, task):
 )
 def test_mel_front_end_gives_the_same_mels(options):
     features = LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=40, **options)
-    session = export.load(export.to_onnx(mel_graph(features), {}).model, threads=1)
+    session = onnx_runtime.load(onnx_export.to_onnx(mel_graph(features), {}).model, threads=1)
     for length in (128, 300, 5000):  # the first two are shorter than what is reflected
         waveform = torch.stack([speech_like(1.0)[2000 : 2000 + length], 0.1 * torch.randn(length)])
         (found,) = session.run(None, {"waveform": waveform.numpy()})
@@ -130,7 +131,7 @@ def test_another_models_file_is_refused(folder):
             Synthesizer.from_pretrained(model, backend=folder / f"{file}.onnx")
     theirs = contents(SMALL_HIFIGAN, VOCODER)
     with pytest.raises(UserError, match="was not made of 'small'"):
-        export.open_exported(folder / "model.onnx", theirs)
+        onnx_runtime.open_exported(folder / "model.onnx", theirs)
 
 
 def test_the_contract_the_opset_and_the_licence_travel(folder):
@@ -183,7 +184,7 @@ def first_stage(tmp_path) -> Path:
     """A checkpoint that makes mels only."""
     task = WORDS.model_copy(update={"output": "mel"})
     config = LatentConfig(channels=16, num_stages=2)
-    checkpoint.save_generator(tmp_path / "frames", config.build(task), contents(config, task, "frames"))
+    native.save_generator(tmp_path / "frames", config.build(task), contents(config, task, "frames"))
     return tmp_path / "frames"
 
 
@@ -196,7 +197,7 @@ def test_refusals_write_nothing(tmp_path, first_stage):
     assert_refused(run("export", "vocoder-16k", "--onnx", tmp_path / "a.pt"), "should end in .onnx")
     assert_refused(run("export", "vocoder-16k", "--onnx", tmp_path / "no" / "a.onnx"), "there is no folder")
     assert_refused(run("export", "vocoder-16k", "--onnx", target, "--int8"), "--check SPEECH.wav")
-    with mock.patch.object(export, "to_onnx", None):  # found before the long work
+    with mock.patch.object(onnx_export, "to_onnx", None):  # found before the long work
         missing = ["--int8", "--check", tmp_path / "none.wav"]
         assert_refused(run("export", "vocoder-16k", "--onnx", target, *missing), "No such file")
     assert_refused(run("export", "vocoder-16k", "--onnx", target, "--check", ENGLISH), "--check scores --int8")
@@ -211,14 +212,14 @@ def test_refusals_write_nothing(tmp_path, first_stage):
 
 def test_convolutions_have_no_8_bits():
     generator = SMALL_HIFIGAN.build(VOCODER).eval()
-    model = export.to_onnx(generator_graph(generator, contents(SMALL_HIFIGAN, VOCODER)), {}).model
+    model = onnx_export.to_onnx(generator_graph(generator, contents(SMALL_HIFIGAN, VOCODER)), {}).model
     with pytest.raises(UserError, match="leave out --int8"):
-        export.quantise(model)
+        onnx_export.quantise(model)
 
 
 def test_a_model_that_differs_is_not_written(tmp_path):
     target = tmp_path / "a.onnx"
     target.write_text("before")
-    with mock.patch.object(export, "compare", return_value=2e-4):
+    with mock.patch.object(onnx_export, "compare", return_value=2e-4):
         assert_refused(run("export", "vocoder-16k", "--onnx", target), "differs from PyTorch by 0.0002")
     assert target.read_text() == "before" and len(list(tmp_path.iterdir())) == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from wavegan.generators import fast_hifigan
-from wavegan.generators.fast_hifigan import FastBlocks, FastHiFiGAN, quickest
-from wavegan.generators.hifigan import HiFiGANConfig
-from wavegan.layers import fold_weight_norm
-from wavegan.tasks import VocoderConfig
+from wavegan.models.generators import hifigan_cpu
+from wavegan.models.generators.hifigan import HiFiGANConfig
+from wavegan.models.generators.hifigan_cpu import FastBlocks, FastHiFiGAN, quickest
+from wavegan.models.layers import fold_weight_norm
+from wavegan.tasks.vocoder import VocoderConfig
 
 CPU = torch.device("cpu")
 SIZES = {  # resblock, rates, kernels and dilations; and which stages are fast
@@ -38,11 +38,11 @@ def build(sizes: tuple, causal: bool = False) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("tile", [100, fast_hifigan.TILE])
+@pytest.mark.parametrize("tile", [100, hifigan_cpu.TILE])
 def test_it_speaks_as_the_generator_does(name, tile, monkeypatch):
     sizes, fast = SIZES[name]
     generator = build(sizes).double()
-    monkeypatch.setattr(fast_hifigan, "TILE", tile)
+    monkeypatch.setattr(hifigan_cpu, "TILE", tile)
     player = quickest(generator, CPU)
     assert [isinstance(stage.function, FastBlocks) for stage in player.stages] == fast
     for batch, frames in ((1, 1), (2, 7), (1, 301)):

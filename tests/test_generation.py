@@ -13,9 +13,15 @@ from torch import nn
 from tests.conftest import speech_like
 from tests.test_models import count
 from tests.test_trainer import assert_resumes_exactly, metrics_without_speed
-from wavegan import Synthesizer, UserError, audio, checkpoint, losses, manifest
-from wavegan.augment import AugmentConfig, augment
-from wavegan.discriminators import (
+from wavegan import Synthesizer, UserError, audio
+from wavegan.checkpoints import native
+from wavegan.data import manifest
+from wavegan.data.augment import AugmentConfig, augment
+from wavegan.data.manifest import Utterance
+from wavegan.losses import diversity
+from wavegan.losses.penalties import FiniteDifferencePenalty, GradientPenalty
+from wavegan.metrics.listener import Listener
+from wavegan.models.discriminators import (
     Discriminators,
     FramesConfig,
     PeriodConfig,
@@ -23,14 +29,11 @@ from wavegan.discriminators import (
     ScaleConfig,
     WaveGANDiscriminatorConfig,
 )
-from wavegan.discriminators.wavegan import shuffle_phase
-from wavegan.generators import LatentConfig, SpectralConfig, WaveGANConfig
-from wavegan.generators.wavegan import strides_for
-from wavegan.judge import Listener
-from wavegan.manifest import Utterance
-from wavegan.penalties import FiniteDifferencePenalty, GradientPenalty
-from wavegan.runs import start_run
-from wavegan.tasks import GenerationConfig
+from wavegan.models.discriminators.wavegan import shuffle_phase
+from wavegan.models.generators import LatentConfig, SpectralConfig, WaveGANConfig
+from wavegan.models.strides import strides_for
+from wavegan.tasks.generation import GenerationConfig
+from wavegan.training.runs import start_run
 
 FEATURES = {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "n_mels": 12, "floor": 1e-3}
 CONDITIONS = {"label": ["one", "two", "zero"], "speaker": ["ann", "bob"]}
@@ -159,7 +162,7 @@ class Linear(nn.Module):
         return waveform
 
     def judge(self, x, label=None):
-        from wavegan.discriminators import DiscriminatorOutput
+        from wavegan.models.discriminators import DiscriminatorOutput
 
         return DiscriminatorOutput(x.flatten(1) @ self.weight[:, None], [])
 
@@ -196,7 +199,7 @@ def test_diversity_is_what_two_takes_lack_of_their_distance():
     z, other = torch.zeros(2, 4), torch.tensor([[2.0] * 4, [0.5] * 4])
     mel, far = torch.zeros(2, 3, 5), torch.stack([torch.full((3, 5), 0.2), torch.full((3, 5), 0.4)])
     # 0.2 / 2 = 0.1, which lacks 0.2 of 0.3; 0.4 / 0.5 = 0.8, which lacks nothing
-    assert losses.diversity(z, other, mel, far, limit=0.3).item() == pytest.approx((0.2 + 0) / 2)
+    assert diversity.diversity(z, other, mel, far, limit=0.3).item() == pytest.approx((0.2 + 0) / 2)
 
 
 def test_the_diversity_term_moves_takes_apart(digits_recipe, tmp_path):
@@ -275,10 +278,10 @@ def test_first_stage_makes_mels_and_its_trunk_begins_the_next(digits_recipe, tmp
     start_run(digits_recipe, MEL, tmp_path / "frames").train()
     with pytest.raises(UserError, match="makes mels only"):
         Synthesizer.from_pretrained(tmp_path / "frames").generate(["one"])
-    trunk = checkpoint.load_generator(tmp_path / "frames")[0].trunk.state_dict()
+    trunk = native.load_generator(tmp_path / "frames")[0].trunk.state_dict()
     options = [f"trainer.initial_weights={{trunk: {tmp_path / 'frames'}}}"]
     options += [f"trainer.initial_discriminators={tmp_path / 'frames'}"]
-    judges = checkpoint.load_trainer(tmp_path / "frames")["discriminators"]
+    judges = native.load_trainer(tmp_path / "frames")["discriminators"]
     trainer = start_run(digits_recipe, options, tmp_path / "whole")
     assert all(torch.equal(tensor, trunk[name]) for name, tensor in trainer.generator.trunk.state_dict().items())
     own = trainer.discriminators.state_dict()
@@ -372,7 +375,7 @@ def test_critic_steps_train_the_generator_on_every_sixth_batch(digits_recipe, tm
 def test_vocabulary_comes_from_the_corpus_and_travels_with_the_weights(digits_recipe, tmp_path):
     trainer = start_run(digits_recipe, [], tmp_path / "run")
     trainer.train()
-    assert checkpoint.read_config(tmp_path / "run").task.conditions == CONDITIONS
+    assert native.read_config(tmp_path / "run").task.conditions == CONDITIONS
     assert (tmp_path / "run/samples/step-00000006/grid.png").stat().st_size > 1000
     model = Synthesizer.from_pretrained(tmp_path / "run")
     assert model.generate(["two", "one"], speaker="bob").shape == (2, 1024)
@@ -393,7 +396,7 @@ trainer: {{max_steps: 2, adversarial_start: 1, accelerator: cpu}}
 """
     )
     start_run(vocoder, [], tmp_path / "vocoder").train()
-    weights = checkpoint.load_generator(tmp_path / "vocoder")[0].state_dict()
+    weights = native.load_generator(tmp_path / "vocoder")[0].state_dict()
     options = [f"trainer.initial_weights={{vocoder: {tmp_path / 'vocoder'}}}", "trainer.frozen=[vocoder]"]
     trainer = start_run(digits_recipe, options, tmp_path / "run")
     trainer.train()
@@ -449,7 +452,7 @@ def speaker() -> Synthesizer:
     task = TASK.model_copy(update={"conditions": {"label": list("0123456789"), "speaker": ["ann", "bob"]}})
     config = GENERATORS["latent"]
     torch.manual_seed(0)
-    contents = checkpoint.CheckpointConfig.of_today(step=0, name="tiny", task=task, generator=config)
+    contents = native.CheckpointConfig.of_today(step=0, name="tiny", task=task, generator=config)
     return Synthesizer(config.build(task), contents)
 
 

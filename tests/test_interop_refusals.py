@@ -24,13 +24,15 @@ import torch
 import yaml
 
 from tests import foreign, test_interop_vocos, test_parallel_wavegan
-from wavegan import UserError, checkpoint, contract, hub
+from wavegan import UserError
+from wavegan.audio import mel_files
+from wavegan.audio.log_mel import LogMel, LogMelConfig
+from wavegan.checkpoints import hub, native
+from wavegan.checkpoints.formats import import_checkpoint, load_foreign
+from wavegan.checkpoints.formats.discriminators import read_discriminators
 from wavegan.cli import app
-from wavegan.discriminators import Discriminators, PeriodConfig
-from wavegan.dsp import LogMel, LogMelConfig
-from wavegan.interop import import_checkpoint, load_foreign
-from wavegan.interop.discriminators import read_discriminators
-from wavegan.tasks import VocoderConfig
+from wavegan.models.discriminators import Discriminators, PeriodConfig
+from wavegan.tasks.vocoder import VocoderConfig
 
 COUNT = int(os.environ.get("WAVEGAN_FUZZ", "200"))  # mutated checkpoints; WAVEGAN_FUZZ=10000 takes minutes
 
@@ -439,7 +441,7 @@ def test_our_own_settings_from_strangers(tmp_path, state, place, value, expected
     config["generator"][place] = value
     (folder / "config.json").write_text(json.dumps(config))
     with at_most_a_gigabyte_more(), pytest.raises(UserError, match=f"(?s){expected}"):
-        checkpoint.load_generator(folder)
+        native.load_generator(folder)
     (folder / "config.json").write_text('{"format_version": ' + "[" * 100_000)
     with pytest.raises(UserError, match="not a wavegan configuration"):
         hub.load(folder)
@@ -447,7 +449,7 @@ def test_our_own_settings_from_strangers(tmp_path, state, place, value, expected
 
 def test_mutated_mels_are_read_or_refused(tmp_path):
     mel, path = np.zeros((80, 5), np.float32), tmp_path / "mel"
-    contract.save_mel(tmp_path / "a.npz", mel, LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=80))
+    mel_files.save_mel(tmp_path / "a.npz", mel, LogMelConfig(sample_rate=16000, n_fft=512, hop_length=128, n_mels=80))
     np.save(tmp_path / "b.npy", mel)
     np.save(tmp_path / "c.npy", np.asfortranarray(mel))
     originals = [(tmp_path / name).read_bytes() for name in ("a.npz", "b.npy", "c.npy")]
@@ -460,7 +462,7 @@ def test_mutated_mels_are_read_or_refused(tmp_path):
         ):
             path.write_bytes(data)
             try:
-                contract.load_mel(path)
+                mel_files.load_mel(path)
             except UserError as error:
                 assert "holds no mel" in str(error) or "fault" in str(error) or "array of numbers" in str(error)
                 refusals += 1

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from tests.conftest import speech_like
 from tests.foreign import draw
 from wavegan import UserError
-from wavegan.dsp import LogMel
-from wavegan.interop import load_foreign, read_foreign
+from wavegan.audio.log_mel import LogMel
+from wavegan.checkpoints.formats import load_foreign, read_foreign
 
 N_FFT, HOP, BANDS, DIM, WIDTH, LAYERS = 64, 16, 10, 16, 32, 2
 NAMES = {

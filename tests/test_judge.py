@@ -12,12 +12,15 @@ import torch
 
 from tests.conftest import speech_like
 from tests.test_generation import WAVEGAN, digits_corpus, digits_recipe  # noqa: F401  (fixtures)
-from wavegan import Synthesizer, UserError, audio, manifest, metrics
-from wavegan.dsp import LogMelConfig
-from wavegan.evaluate import evaluate
-from wavegan.evaluate.sets import read_corpus
-from wavegan.judge import Judge, JudgeConfig, Listener, accuracy, fit, load_judge, save_judge
-from wavegan.runs import start_run
+from wavegan import Synthesizer, UserError, audio, metrics
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.data import manifest
+from wavegan.evaluation import evaluate
+from wavegan.evaluation.classifiers import accuracy, fit, load_judge, save_judge
+from wavegan.evaluation.generated_sets import read_corpus
+from wavegan.metrics.listener import Listener
+from wavegan.models.classifier import Judge, JudgeConfig
+from wavegan.training.runs import start_run
 
 RATE = 8000
 
@@ -197,8 +200,8 @@ def test_vocoders_and_generation_are_evaluated_apart(digits_recipe, tmp_path):  
 
 def test_audio_of_the_corpus_is_what_the_judge_hears(digits_corpus):  # noqa: F811
     """Clips end in a fade, not in a click."""
-    from wavegan.data import DataConfig, Segments
-    from wavegan.dsp import LogMelConfig
+    from wavegan.audio.log_mel import LogMelConfig
+    from wavegan.data.segments import DataConfig, Segments
 
     utterances = manifest.read(digits_corpus / "train.jsonl")
     features = LogMelConfig(sample_rate=8000, n_fft=64, hop_length=16, n_mels=12)

@@ -7,11 +7,12 @@ from unittest import mock
 import pytest
 
 from tests.conftest import RATE, speech_like
-from wavegan import UserError, audio, manifest, mapped
-from wavegan.data import DataConfig, Segments
-from wavegan.dsp import LogMelConfig
-from wavegan.manifest import Utterance
-from wavegan.prepare import write_manifests
+from wavegan import UserError, audio
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.data import manifest, memory_map
+from wavegan.data.manifest import Utterance
+from wavegan.data.prepare import write_manifests
+from wavegan.data.segments import DataConfig, Segments
 
 FEATURES = LogMelConfig(sample_rate=RATE, n_fft=512, hop_length=128, n_mels=20)
 
@@ -29,13 +30,13 @@ def parts(tmp_path):
 def segments(path, **changes):
     data = DataConfig(train=path, valid=path, segment_length=4096, global_batch_size=8, gain_db=(-6, 3))
     features = FEATURES.model_copy(update=changes)
-    return Segments(manifest.read(path), data, features, seed=3, samples=mapped.find(path))
+    return Segments(manifest.read(path), data, features, seed=3, samples=memory_map.find(path))
 
 
 def test_batches_are_the_same_and_nothing_is_read(tmp_path, parts):
     path = tmp_path / "train.jsonl"
     write_manifests(tmp_path, parts)
-    assert mapped.find(path) is None
+    assert memory_map.find(path) is None
     read = segments(path).batch(5).waveform
     write_manifests(tmp_path, parts, memmap=True)
     assert len(list(tmp_path.glob("*.npy"))) == 2 and not list(tmp_path.glob(".*"))
@@ -50,15 +51,15 @@ def test_batches_are_the_same_and_nothing_is_read(tmp_path, parts):
 def test_a_file_of_another_manifest_is_not_taken_and_goes(tmp_path, parts):
     path = tmp_path / "train.jsonl"
     write_manifests(tmp_path, parts, memmap=True)
-    before = mapped.place(path)
+    before = memory_map.place(path)
     (tmp_path / f".{before.name}.77.partial").touch()  # a kill
     manifest.write(path, parts["train"][1:])
-    assert before.is_file() and mapped.find(path) is None
+    assert before.is_file() and memory_map.find(path) is None
     write_manifests(tmp_path, parts | {"train": parts["train"][1:]}, memmap=True)
-    assert len(mapped.find(path)) == sum(u.num_samples for u in parts["train"][1:])
+    assert len(memory_map.find(path)) == sum(u.num_samples for u in parts["train"][1:])
     assert len([p for p in tmp_path.iterdir() if ".npy" in p.name]) == 2
     moved = tmp_path.rename(tmp_path.with_name("moved"))
-    assert mapped.find(moved / "train.jsonl") is not None
+    assert memory_map.find(moved / "train.jsonl") is not None
     write_manifests(moved, parts)  # not asked for any more
     assert not list(moved.glob("*.npy"))
 
@@ -67,8 +68,8 @@ def test_a_recording_of_the_same_length_is_not_missed(tmp_path, parts):
     write_manifests(tmp_path, parts, memmap=True)
     audio.write(parts["train"][0].path, speech_like(0.4, RATE, seed=9), RATE)
     write_manifests(tmp_path, parts, memmap=True)
-    expected = mapped.to_samples(audio.read(parts["train"][0].path)[0])
-    assert (mapped.find(tmp_path / "train.jsonl")[: len(expected)] == expected).all()
+    expected = memory_map.to_samples(audio.read(parts["train"][0].path)[0])
+    assert (memory_map.find(tmp_path / "train.jsonl")[: len(expected)] == expected).all()
 
 
 def test_bad_input_leaves_nothing(tmp_path, parts):

@@ -13,8 +13,9 @@ from tests.conftest import RATE, speech_like
 from wavegan import UserError, metrics
 from wavegan.metrics import METRICS, Sound, Undefined, base, crepe
 from wavegan.metrics import pitch as pitch_module
+from wavegan.metrics.listener import words
+from wavegan.metrics.no_reference import edits
 from wavegan.metrics.spectral import mel_cepstrum, time_warped, warping
-from wavegan.metrics.unreferenced import edits, words
 
 SPECTRAL = ("mcd", "mcd_dtw", "multi_resolution_stft", "mel_l1", "lsd", "lsd_high")
 

@@ -7,9 +7,9 @@ import copy
 import pytest
 import torch
 
-from wavegan.discriminators import Discriminators, PeriodConfig, ResolutionConfig, ScaleConfig
-from wavegan.dsp import LogMelConfig
-from wavegan.generators import (
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.models.discriminators import Discriminators, PeriodConfig, ResolutionConfig, ScaleConfig
+from wavegan.models.generators import (
     BigVGANConfig,
     HiFiGANConfig,
     MelGANConfig,
@@ -18,8 +18,8 @@ from wavegan.generators import (
     hifigan,
     spectral,
 )
-from wavegan.layers import fold_weight_norm
-from wavegan.tasks import VocoderConfig
+from wavegan.models.layers import fold_weight_norm
+from wavegan.tasks.vocoder import VocoderConfig
 
 FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
 VOCODER = VocoderConfig(features=FEATURES)

@@ -21,13 +21,14 @@ from torch.nn import functional as F
 from tests import foreign
 from tests.conftest import speech_like
 from tests.test_trainer import assert_resumes_exactly
-from wavegan import Synthesizer, UserError, checkpoint
-from wavegan.dsp import LogMel, LogMelConfig
-from wavegan.generators import MelGANConfig, ParallelWaveGANConfig, melgan, parallel_wavegan
-from wavegan.interop import import_checkpoint, load_foreign, read_foreign
-from wavegan.layers import fold_weight_norm
-from wavegan.pqmf import PQMF, PQMFConfig
-from wavegan.tasks import VocoderConfig
+from wavegan import Synthesizer, UserError
+from wavegan.audio.log_mel import LogMel, LogMelConfig
+from wavegan.audio.pqmf import PQMF, PQMFConfig
+from wavegan.checkpoints import native
+from wavegan.checkpoints.formats import import_checkpoint, load_foreign, read_foreign
+from wavegan.models.generators import MelGANConfig, ParallelWaveGANConfig, melgan, parallel_wavegan
+from wavegan.models.layers import fold_weight_norm
+from wavegan.tasks.vocoder import VocoderConfig
 
 BANDS = 6
 AUDIO = {"sampling_rate": 16000, "fft_size": 128, "win_length": 100, "window": "hann", "num_mels": BANDS}
@@ -511,7 +512,7 @@ def test_training_on_noise_resumes_bit_for_bit(recipe_file, tmp_path):
     options = [f"generator={{name: parallel_wavegan, upsample_rates: [8, 4], {sizes}}}", "trainer.max_steps=4"]
     options += ["objective.weights={mel: 1, feature_matching: 1}"]
     assert_resumes_exactly(recipe_file, options, tmp_path, stop=3)
-    assert checkpoint.load_trainer(tmp_path / "whole")["step"] == 4
+    assert native.load_trainer(tmp_path / "whole")["step"] == 4
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,14 @@ import soundfile
 
 from tests.conftest import RATE, speech_like
 from tests.test_audio import bad_files
-from wavegan import UserError, audio, converted, manifest
-from wavegan.data import DataConfig, Segments
-from wavegan.dsp import LogMelConfig
-from wavegan.manifest import Utterance
-from wavegan.prepare import Settings, Source, limited, prepare, sources_in, write_manifests
+from wavegan import UserError, audio
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.core.sequences import limited
+from wavegan.data import conversion_log, manifest
+from wavegan.data.manifest import Utterance
+from wavegan.data.prepare import prepare, write_manifests
+from wavegan.data.segments import DataConfig, Segments
+from wavegan.data.source import Settings, Source, sources_in
 
 ROOT = Path(__file__).parent.parent
 FEATURES = LogMelConfig(sample_rate=RATE, n_fft=512, hop_length=128, n_mels=20)
@@ -103,7 +106,7 @@ def test_a_full_disk_is_no_fault_of_the_recordings(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(converted, "write_durably", full)
+        patch.setattr(conversion_log, "write_durably", full)
         with pytest.raises(UserError, match="No space left on device"):
             prepare(sources, tmp_path / "out", Settings(RATE))
     assert not list(tmp_path.rglob("*.flac")) and not list(tmp_path.rglob("*.partial"))

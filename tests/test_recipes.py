@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RATE, speech_like
-from wavegan import audio, manifest
+from wavegan import audio
+from wavegan.data import manifest
 
 ROOT = Path(__file__).parent.parent
 

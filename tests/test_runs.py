@@ -16,13 +16,17 @@ import torch
 from torch import nn
 
 from tests.test_trainer import assert_resumes_exactly, assert_same_run, weights
-from wavegan import Synthesizer, UserError, audio, checkpoint, distributed, load_recipe, manifest
-from wavegan.advice import Advice, Stopwatch
-from wavegan.dsp import LogMel
-from wavegan.penalties import ExactPenalty, FiniteDifferencePenalty
-from wavegan.runs import dry_run, pack, phases, resume_run, start_run
-from wavegan.selection import Selection, SelectionConfig
-from wavegan.warm_start import load_folded
+from wavegan import Synthesizer, UserError, audio, load_recipe
+from wavegan.audio.log_mel import LogMel
+from wavegan.checkpoints import native
+from wavegan.data import manifest
+from wavegan.losses.penalties import ExactPenalty, FiniteDifferencePenalty
+from wavegan.training import distributed
+from wavegan.training.best_checkpoints import Selection, SelectionConfig
+from wavegan.training.monitor import Advice
+from wavegan.training.profiling import Stopwatch
+from wavegan.training.runs import dry_run, pack, phases, resume_run, start_run
+from wavegan.training.warm_start import load_folded
 
 ROOT = Path(__file__).parent.parent
 SHORT = ["trainer.max_steps=4", "trainer.num_samples=0"]
@@ -39,7 +43,7 @@ def test_fine_tuning_begins_with_the_weights_and_a_fresh_schedule(recipe_file, t
     assert trainer.step == 0 and (c.learning_rate, c.warmup_steps) == (pytest.approx(2e-3 / 5), 7)
     assert trainer.train() == 0
     pack(tmp_path / "tuned", tmp_path / "packed")
-    assert checkpoint.read_config(tmp_path / "packed").recipe["trainer"]["finetune"] == "first"
+    assert native.read_config(tmp_path / "packed").recipe["trainer"]["finetune"] == "first"
 
 
 def test_fine_tuning_unfolds_weight_norm(recipe_file, tmp_path):
@@ -48,7 +52,7 @@ def test_fine_tuning_unfolds_weight_norm(recipe_file, tmp_path):
     start_run(recipe_file, options, tmp_path / "first").train()
     trainer = start_run(recipe_file, options, tmp_path / "tuned", finetune=tmp_path / "first")
     x = torch.randn(1, 20, 8)
-    expected = checkpoint.load_generator(tmp_path / "first")[0](x)
+    expected = native.load_generator(tmp_path / "first")[0](x)
     assert torch.allclose(trainer.generator.module(x), expected, atol=1e-6)
     with pytest.raises(UserError, match="do not fit"):
         load_folded(trainer.generator.module, {**weights(tmp_path / "first"), "more": torch.ones(1)}, Path("x"))
@@ -70,7 +74,7 @@ def test_fine_tuning_can_add_refinements_which_have_no_weights(recipe_file, tmp_
     options = [*SHORT, "generator.refinements=2"]
     trainer = start_run(recipe_file, options, tmp_path / "tuned", finetune=tmp_path / "first")
     assert trainer.generator.config.refinements == 2 and trainer.train() == 0
-    assert checkpoint.load_generator(tmp_path / "tuned")[0].config.refinements == 2
+    assert native.load_generator(tmp_path / "tuned")[0].config.refinements == 2
 
 
 def test_a_packed_model_can_have_other_refinements(recipe_file, tmp_path):
@@ -153,8 +157,8 @@ def test_a_run_keeps_its_best_stops_early_and_resumes_with_its_scores(recipe_fil
     trainer = start_run(recipe_file, options, tmp_path / "run")
     with mock.patch.object(trainer.task, "validate", lambda *_: {"mel_l1": next(scores)}):
         assert trainer.train() == 0
-    assert trainer.step == 4 and checkpoint.load_trainer(tmp_path / "run")["scores"] == {1: 3.0, 2: 1.0, 3: 2.0, 4: 1.5}
-    generator, contents = checkpoint.load_generator(tmp_path / "run" / "best" / "step-00000002")
+    assert trainer.step == 4 and native.load_trainer(tmp_path / "run")["scores"] == {1: 3.0, 2: 1.0, 3: 2.0, 4: 1.5}
+    generator, contents = native.load_generator(tmp_path / "run" / "best" / "step-00000002")
     assert contents.step == 2
     again = resume_run(tmp_path / "run")
     assert again.train() == 0 and again.step == 4
@@ -169,7 +173,7 @@ SELECTING += ["trainer.num_samples=0"]
 def test_a_step_is_saved_once(recipe_file, tmp_path):
     trainer = start_run(recipe_file, SELECTING, tmp_path / "run")
     saved = []
-    with mock.patch.object(checkpoint, "save_trainer", lambda folder, state: saved.append(state["step"])):
+    with mock.patch.object(native, "save_trainer", lambda folder, state: saved.append(state["step"])):
         trainer.train()
     assert saved == [2, 4, 6, 8]
 
@@ -182,13 +186,13 @@ def test_a_run_killed_after_its_checkpoint_catches_up(recipe_file, tmp_path, los
     place = {"validation": (trainer.task, "validate"), "selection": (trainer.selection, "add")}[lost]
     with mock.patch.object(*place, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         trainer.train()
-    assert checkpoint.load_trainer(tmp_path / "parts")["scores"] == {}
+    assert native.load_trainer(tmp_path / "parts")["scores"] == {}
     assert resume_run(tmp_path / "parts").train() == 0
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     names = [sorted(path.name for path in (tmp_path / name / "best").iterdir()) for name in ("whole", "parts")]
     assert names[0] == names[1] == ["step-00000004", "step-00000008"]
     resume_run(tmp_path / "parts", ["trainer.max_steps=9"]).train()  # knows the score that came after the last save
-    assert sorted(checkpoint.load_trainer(tmp_path / "parts")["scores"]) == [4, 8]
+    assert sorted(native.load_trainer(tmp_path / "parts")["scores"]) == [4, 8]
 
 
 def test_a_restart_goes_on_with_its_own_run_only(recipe_file, tmp_path, monkeypatch):
@@ -229,7 +233,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(recipe_file, tmp_path):
     trainer.train()
     before = (tmp_path / "run" / "trainer.pt").read_bytes()
     full = mock.patch("os.fsync", side_effect=OSError(28, "No space left on device"))
-    with mock.patch.object(checkpoint, "save_generator"), full:  # the small files fitted
+    with mock.patch.object(native, "save_generator"), full:  # the small files fitted
         with pytest.raises(UserError, match="No space left on device. What was there before is untouched"):
             trainer.save()
     assert (tmp_path / "run" / "trainer.pt").read_bytes() == before
@@ -286,7 +290,7 @@ class Linear(nn.Module):
         return waveform.flatten(1)
 
     def judge(self, x, label=None):
-        from wavegan.discriminators import DiscriminatorOutput
+        from wavegan.models.discriminators import DiscriminatorOutput
 
         return DiscriminatorOutput((x @ self.w)[:, None], [])
 

@@ -11,8 +11,10 @@ import yaml
 from tests.conftest import speech_like
 from tests.test_cli import assert_refused, run
 from tests.test_corpora import SMALL, TINY
-from wavegan import audio, config, manifest
-from wavegan.recipe import load_recipe
+from wavegan import audio
+from wavegan.core import config
+from wavegan.data import manifest
+from wavegan.training.recipe import load_recipe
 
 
 @pytest.fixture

@@ -17,15 +17,19 @@ from torch.nn import functional as F
 
 from tests.conftest import RATE, speech_like
 from tests.test_models import FEATURES, GENERATORS, SMALL_HIFIGAN
-from wavegan import Synthesizer, UserError, audio, checkpoint, generators, plausible, resampling
-from wavegan.dsp import LogMel, LogMelConfig, padding_length
-from wavegan.generators import HiFiGANConfig, SpectralConfig
-from wavegan.generators.hifigan import upsampling
-from wavegan.layers import AntiAliased
-from wavegan.resampling import resample, resample_stream
-from wavegan.streaming import Vocoder
-from wavegan.tasks import VocoderConfig
-from wavegan.windows import Windows
+from wavegan import Synthesizer, UserError, audio
+from wavegan.audio import mel_checks
+from wavegan.audio.chunked import ChunkedFunction
+from wavegan.audio.log_mel import LogMel, LogMelConfig
+from wavegan.audio.resample import _resampler, resample, resample_stream
+from wavegan.audio.stft import padding_length
+from wavegan.checkpoints import native
+from wavegan.inference.vocoder import Vocoder
+from wavegan.models import generators
+from wavegan.models.generators import HiFiGANConfig, SpectralConfig
+from wavegan.models.generators.hifigan import upsampling
+from wavegan.models.layers import AntiAliased
+from wavegan.tasks.vocoder import VocoderConfig
 
 HOP, BANDS = FEATURES.hop_length, FEATURES.n_mels
 SAME = FEATURES.model_copy(update={"padding": "same"})
@@ -36,7 +40,7 @@ ODD = HiFiGANConfig(upsample_rates=[5, 3], upsample_kernel_sizes=[10, 6], upsamp
 def synthesizer(config, features: LogMelConfig = FEATURES) -> Synthesizer:
     task = VocoderConfig(features=features)
     assert config.check(task) is None
-    contents = checkpoint.CheckpointConfig.of_today(step=0, name="tiny", task=task, generator=config)
+    contents = native.CheckpointConfig.of_today(step=0, name="tiny", task=task, generator=config)
     torch.manual_seed(0)
     return Synthesizer(config.build(task).requires_grad_(False), contents)
 
@@ -134,7 +138,7 @@ def test_a_stream_of_single_frames_speaks_as_soon_as_it_can(model, frames):
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_long_mels_by_windows_equal_one_piece(model, size):
     vocoder, mel = Vocoder(model.generator, model.log_mel, model.device), random_mel(150)[None]
-    windows = Windows(
+    windows = ChunkedFunction(
         vocoder.run, model.generator.context_frames, gain=model.features.hop_length, least=size, most=size
     )
     assert distance(torch.cat(list(windows.over([mel])), -1).numpy(), vocoder.run(mel).numpy()) < 1e-5
@@ -225,7 +229,7 @@ def test_resampling_in_pieces(from_rate, to_rate):
     whole = resample(waveform, from_rate, to_rate)
     cut = pieces(waveform, 1, 5000)
     assert torch.equal(torch.cat(list(resample_stream(cut, from_rate, to_rate))), whole)
-    resampling._resampler.cache_clear()
+    _resampler.cache_clear()
     with mock.patch.object(torchaudio.transforms, "Resample", wraps=torchaudio.transforms.Resample) as bank:
         soon = torch.cat(list(resample_stream(cut, from_rate, to_rate, block_seconds=0)))
     assert bank.call_count == 1
@@ -279,7 +283,7 @@ def test_filters_are_built_once_for_a_stream():
     model = synthesizer(SMALL_HIFIGAN)
     spoken = model.stream(random_mel(200).split(40, dim=-1))
     next(spoken)
-    with mock.patch.object(plausible, "mel_filterbank", None):
+    with mock.patch.object(mel_checks, "mel_filterbank", None):
         assert len(list(spoken)) > 2
 
 
@@ -348,7 +352,7 @@ def test_memory_is_the_same_for_two_minutes_and_for_twenty(tmp_path):
     model = synthesizer(
         SpectralConfig(dim=16, num_blocks=2), FEATURES.model_copy(update={"n_fft": 512, "hop_length": 128})
     )
-    checkpoint.save_generator(tmp_path / "model", model.generator, model.config)
+    native.save_generator(tmp_path / "model", model.generator, model.config)
     block = (np.tile(speech_like(10, 22050).numpy()[:, None], (1, 2)) * 32767).astype(np.int16)
     used = []
     for minutes in (2, 20):

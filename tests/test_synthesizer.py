@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from tests.conftest import RATE, speech_like
-from wavegan import Synthesizer, UserError, audio, checkpoint, contract, list_pretrained
-from wavegan.dsp import LogMelConfig
-from wavegan.generators import SpectralConfig
+from wavegan import Synthesizer, UserError, audio, list_pretrained
+from wavegan.audio import mel_files
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.audio.resample import resample
+from wavegan.checkpoints import hub, native
 from wavegan.metrics import mel_l1
-from wavegan.tasks import VocoderConfig
+from wavegan.models.generators import SpectralConfig
+from wavegan.tasks.vocoder import VocoderConfig
 
 MODEL = "vocoder-16k"
 
@@ -59,7 +62,7 @@ def test_a_mel_gives_frames_times_hop(vocoder):
 
 def test_a_waveform_of_another_rate_is_resampled(vocoder):
     fast = speech_like(0.5, 44100)
-    assert torch.equal(vocoder.mel(fast, sample_rate=44100), vocoder.mel(audio.resample(fast, 44100, RATE)))
+    assert torch.equal(vocoder.mel(fast, sample_rate=44100), vocoder.mel(resample(fast, 44100, RATE)))
     assert len(vocoder.vocode(speech_like(0.5, 44100), sample_rate=44100)) == 8000
     assert vocoder.vocode(speech_like(0.5)[None]).shape == (1, 8000)
     with pytest.raises(UserError, match="whole number"):
@@ -76,7 +79,7 @@ def test_a_copy_has_the_length_of_its_recording(padding, length):
 
 def tiny_synthesizer(features: LogMelConfig) -> Synthesizer:
     generator = SpectralConfig(dim=16, num_blocks=2)
-    contents = checkpoint.CheckpointConfig(
+    contents = native.CheckpointConfig(
         format_version=1,
         wavegan_version="0",
         step=0,
@@ -90,7 +93,7 @@ def tiny_synthesizer(features: LogMelConfig) -> Synthesizer:
 
 def test_a_mel_file_carries_its_contract(vocoder, tmp_path):
     mel = vocoder.mel(speech_like(0.5))
-    contract.save_mel(tmp_path / "a.npz", mel, vocoder.features)
+    mel_files.save_mel(tmp_path / "a.npz", mel, vocoder.features)
     assert np.array_equal(vocoder.vocode(tmp_path / "a.npz"), vocoder.vocode(mel))
     np.save(tmp_path / "a.npy", mel.numpy())
     assert np.array_equal(vocoder.vocode(tmp_path / "a.npy"), vocoder.vocode(mel))
@@ -109,7 +112,7 @@ def test_a_mel_file_carries_its_contract(vocoder, tmp_path):
 def test_a_mel_of_another_contract_is_refused_with_a_diff(vocoder, tmp_path, change, lines):
     other = vocoder.features.model_copy(update=change)
     mel = torch.full((80, 10), -3.0)
-    contract.save_mel(tmp_path / "a.npz", mel, other)
+    mel_files.save_mel(tmp_path / "a.npz", mel, other)
     for attempt in (lambda: vocoder.vocode(tmp_path / "a.npz"), lambda: vocoder.vocode(mel, features=other)):
         with pytest.raises(UserError, match="does not fit the model") as caught:
             attempt()
@@ -166,7 +169,7 @@ def test_options_that_do_not_apply_are_refused(vocoder, tmp_path):
         for option in ({"features": vocoder.features}, {"convert": True}):
             with pytest.raises(UserError, match="features and convert are for mels, and .* is a recording"):
                 vocoder.vocode(source, **option)
-    contract.save_mel(tmp_path / "a.npz", mel, vocoder.features)
+    mel_files.save_mel(tmp_path / "a.npz", mel, vocoder.features)
     with pytest.raises(UserError, match="a.npz says itself what it was made with"):
         vocoder.vocode(tmp_path / "a.npz", features="nemo", convert=True)
     with pytest.raises(UserError, match="the mel is none: leave it out"):
@@ -210,7 +213,7 @@ def test_bad_mel_files(vocoder, tmp_path):
 
 @pytest.fixture
 def copied(tmp_path):
-    shutil.copytree(checkpoint.Path(contract.__file__).parent / "pretrained" / MODEL, tmp_path / "model")
+    shutil.copytree(hub.PRETRAINED / MODEL, tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -250,8 +253,8 @@ def test_damaged_checkpoints_get_one_sentence(copied):
 
 
 def test_weights_that_are_not_finite_are_refused(copied):
-    tensors = checkpoint.load_file(copied / "generator.safetensors")
+    tensors = native.load_file(copied / "generator.safetensors")
     tensors["head.out.bias"][3] = float("nan")
-    (copied / "generator.safetensors").write_bytes(checkpoint.save(tensors))
+    (copied / "generator.safetensors").write_bytes(native.save(tensors))
     with pytest.raises(UserError, match="not finite: head.out.bias"):
         Synthesizer.from_pretrained(copied)

@@ -17,13 +17,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from wavegan import UserError, checkpoint, distributed, load_recipe
-from wavegan.runs import pack, resume_run, start_run
-from wavegan.trainer import Trainer
+from wavegan import UserError, load_recipe
+from wavegan.checkpoints import native
+from wavegan.training import distributed
+from wavegan.training.runs import pack, resume_run, start_run
+from wavegan.training.trainer import Trainer
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / checkpoint.GENERATOR)
+    return load_file(folder / native.GENERATOR)
 
 
 def metrics_without_speed(folder: Path) -> list[dict]:
@@ -32,7 +34,7 @@ def metrics_without_speed(folder: Path) -> list[dict]:
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    first, second = checkpoint.load_trainer(one), checkpoint.load_trainer(other)
+    first, second = native.load_trainer(one), native.load_trainer(other)
     assert first["step"] == second["step"]
     for part in ("generator", "ema", "discriminators"):
         for name, tensor in first[part].items():
@@ -55,7 +57,7 @@ def assert_resumes_exactly(recipe_file: Path, options: list[str], folder: Path, 
     trainer = start_run(recipe_file, options, folder / "parts")
     stop_after(trainer, stop)
     assert trainer.train() == 128 + signal.SIGINT
-    assert checkpoint.load_trainer(folder / "parts")["step"] == stop
+    assert native.load_trainer(folder / "parts")["step"] == stop
     torch.manual_seed(99)  # nothing is drawn from where the random state happens to be
     assert resume_run(folder / "parts").train() == 0
     assert_same_run(folder / "whole", folder / "parts")
@@ -83,11 +85,11 @@ def test_sigterm_of_a_real_process_saves_and_resumes(recipe_file, tmp_path):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
-    step = checkpoint.load_trainer(run)["step"]
+    step = native.load_trainer(run)["step"]
     assert step >= 3
     again = [sys.executable, "-m", "wavegan", "train", "--resume", str(run), f"trainer.max_steps={step + 2}"]
     assert subprocess.run(again, capture_output=True).returncode == 0
-    assert checkpoint.load_trainer(run)["step"] == step + 2
+    assert native.load_trainer(run)["step"] == step + 2
     assert not list(run.glob(".*partial"))
 
 
@@ -102,7 +104,7 @@ def test_a_loss_that_is_not_finite_names_step_and_term_and_keeps_the_checkpoint(
     trainer.objective.generator = broken
     with pytest.raises(UserError, match="Stopped at step 3: the loss train/g/phase is not finite"):
         trainer.train()
-    assert checkpoint.load_trainer(tmp_path / "run")["step"] == 2
+    assert native.load_trainer(tmp_path / "run")["step"] == 2
     assert all(torch.isfinite(t).all() for t in weights(tmp_path / "run").values())
 
 
@@ -131,7 +133,7 @@ def test_hifigan_with_all_discriminators_trains_on_every_batch(recipe_file, tmp_
     assert all(not torch.equal(p, before[name]) for name, p in trainer.discriminators.named_parameters())
     line = metrics_without_speed(tmp_path / "run")[0]
     assert {"train/d/adversarial", "train/g/adversarial", "train/g/feature_matching", "train/g/mel"} <= line.keys()
-    checkpoint.load_generator(tmp_path / "run")
+    native.load_generator(tmp_path / "run")
 
 
 def test_run_folder_holds_curves_samples_and_a_playable_checkpoint(recipe_file, tmp_path):
@@ -167,7 +169,7 @@ def test_schedule_warms_up_and_ends_at_its_floor(recipe_file, tmp_path):
 
 
 def test_muon_makes_singular_values_equal():
-    from wavegan.optim import orthogonalise
+    from wavegan.training.optimizers import orthogonalise
 
     torch.manual_seed(0)
     for shape in ((3, 8, 20), (2, 20, 8)):
@@ -234,7 +236,7 @@ def test_a_vocoder_begins_with_a_part_of_another(recipe_file, tmp_path):
     start_run(recipe_file, ["trainer.max_steps=2"], tmp_path / "first").train()
     options = [f"trainer.initial_weights={{head: {tmp_path / 'first'}}}"]
     trainer = start_run(recipe_file, options, tmp_path / "second")
-    head = checkpoint.load_generator(tmp_path / "first")[0].head.state_dict()
+    head = native.load_generator(tmp_path / "first")[0].head.state_dict()
     assert all(torch.equal(tensor, head[name]) for name, tensor in trainer.generator.head.state_dict().items())
     with pytest.raises(UserError, match="diversity is for generation"):
         start_run(recipe_file, ["objective.weights.diversity=1"], tmp_path / "third")
@@ -258,7 +260,7 @@ def test_bf16_reaches_the_layers_of_both_players_in_their_turns(recipe_file, tmp
 def test_san_and_the_balancer_resume_exactly(recipe_file, tmp_path):
     options = ["objective.san=true", "objective.balancer={decay: 0.9}", "trainer.num_samples=0"]
     assert_resumes_exactly(recipe_file, options, tmp_path, stop=6)
-    averages, again = (checkpoint.load_trainer(tmp_path / name)["balancer"] for name in ("whole", "parts"))
+    averages, again = (native.load_trainer(tmp_path / name)["balancer"] for name in ("whole", "parts"))
     assert averages.keys() == again.keys() >= {"mel", "phase", "adversarial", "feature_matching"}
     assert all(torch.equal(average, again[name]) for name, average in averages.items())
     assert any("train/d/direction" in line for line in metrics_without_speed(tmp_path / "whole"))
@@ -286,7 +288,7 @@ def test_precision_auto_is_decided_once(recipe_file, tmp_path):
         trainer = start_run(recipe_file, options, tmp_path / "run")
     assert trainer.config.precision == "bf16-mixed"
     trainer.save()
-    assert checkpoint.read_config(tmp_path / "run").recipe["trainer"]["precision"] == "bf16-mixed"
+    assert native.read_config(tmp_path / "run").recipe["trainer"]["precision"] == "bf16-mixed"
     with mock.patch.object(distributed, "quickest_precision", lambda accelerator: "32-true"):  # another machine
         assert resume_run(tmp_path / "run").config.precision == "bf16-mixed"
         assert start_run(recipe_file, options, tmp_path / "other").config.precision == "32-true"
@@ -322,7 +324,7 @@ def test_compiled_networks_learn_the_same_and_resume(recipe_file, tmp_path, monk
     for ours, expected in zip(compiled, plain, strict=True):
         assert ours == pytest.approx(expected, rel=1e-3, abs=1e-4)
     shutil.copytree(tmp_path / "compiled", tmp_path / "parts")
-    shutil.move(tmp_path / "parts" / checkpoint.PREVIOUS, tmp_path / "parts" / checkpoint.TRAINER)  # of step 2
+    shutil.move(tmp_path / "parts" / native.PREVIOUS, tmp_path / "parts" / native.TRAINER)  # of step 2
     trainer = resume_run(tmp_path / "parts")
     assert trainer.step == 2 and trainer.train() == 0
     assert_same_run(tmp_path / "compiled", tmp_path / "parts")

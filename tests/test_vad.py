@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from wavegan import UserError, audio, levels, vad
-from wavegan.prepare import Settings, Source, prepare
+from wavegan import UserError, audio
+from wavegan.audio import silence
+from wavegan.data.prepare import prepare
+from wavegan.data.source import Settings, Source
 
 RATE = 22050
 VOICE = Path(__file__).parent.parent / "demo" / "examples" / "english.flac"
@@ -22,8 +24,8 @@ def test_noise_around_speech_goes_and_noise_alone_is_left_out(tmp_path):
     pytest.importorskip("silero_vad", reason="pip install 'wavegan[vad]'")
     voice, _ = audio.read(VOICE, RATE)
     noisy = torch.cat([noise(2.0), voice, noise(3.0)])
-    assert len(levels.trim(noisy, RATE)) == len(noisy)  # by its energy it is no silence
-    found = vad.trim(noisy, RATE)
+    assert len(silence.trim_by_energy(noisy, RATE)) == len(noisy)  # by its energy it is no silence
+    found = silence.trim_by_speech(noisy, RATE)
     start = next(i for i in range(len(noisy)) if torch.equal(noisy[i : i + len(found)], found))
     assert 1.8 * RATE < start < 2.5 * RATE and len(voice) - RATE < len(found) < len(voice) + 0.4 * RATE
     for name, waveform in (("talk", noisy), ("noise", noise(2.0))):
@@ -35,6 +37,6 @@ def test_noise_around_speech_goes_and_noise_alone_is_left_out(tmp_path):
 
 
 def test_without_the_package_it_is_said_at_once(monkeypatch):
-    monkeypatch.setattr(vad, "find_spec", lambda name: None)
+    monkeypatch.setattr(silence, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'wavegan\[vad\]'. Or use --trim energy"):
         Settings(RATE, trim="vad")

@@ -8,19 +8,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from wavegan.core.errors import UserError
+from wavegan.core.version import __version__
+
 __all__ = ["Synthesizer", "UserError", "__version__", "list_pretrained", "load_recipe"]
 
 if TYPE_CHECKING:
-    from wavegan.errors import UserError
-    from wavegan.recipe import load_recipe
-    from wavegan.synthesizer import Synthesizer, list_pretrained
+    from wavegan.checkpoints.hub import list_pretrained
+    from wavegan.inference.synthesizer import Synthesizer
+    from wavegan.training.recipe import load_recipe
 
 _HOMES = {
-    "Synthesizer": "wavegan.synthesizer",
-    "UserError": "wavegan.errors",
-    "list_pretrained": "wavegan.synthesizer",
-    "load_recipe": "wavegan.recipe",
+    "Synthesizer": "wavegan.inference.synthesizer",
+    "list_pretrained": "wavegan.checkpoints.hub",
+    "load_recipe": "wavegan.training.recipe",
 }
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wavegan import lhotse, manifest
+import cuts
+
+from wavegan import manifest
 from wavegan.errors import reported
 
 if __name__ == "__main__":
@@ -18,5 +20,5 @@ if __name__ == "__main__":
     options = parser.parse_args()
     with reported():
         utterances = manifest.read(options.manifest)
-        lhotse.write(options.cuts, utterances)
+        cuts.write(options.cuts, utterances)
         print(f"{options.cuts}: {len(utterances)} cuts")

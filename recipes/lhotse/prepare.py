@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from wavegan import lhotse
+import cuts
+
 from wavegan.corpus import Corpus, arguments, divide, run, settings_of
 from wavegan.errors import UserError, reported
 from wavegan.prepare import Source, write_manifests
@@ -25,7 +26,7 @@ def scan(manifests: list[Path], work: Path) -> list[Source]:
     if len(manifests) not in (1, 3):
         raise UserError(f"Give one manifest, or three: train, validation, test; got {len(manifests)}.")
     parts = PARTS if len(manifests) == 3 else (None,)
-    found = [lhotse.read_shards(path, work) if path.is_dir() else lhotse.read(path) for path in manifests]
+    found = [cuts.read_shards(path, work) if path.is_dir() else cuts.read(path) for path in manifests]
     return [replace(s, part=part) for sources, part in zip(found, parts, strict=True) for s in sources]
 
 

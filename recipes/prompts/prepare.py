@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wavegan.archive import fetch, unpack
 from wavegan.corpus import arguments, run, settings_of
+from wavegan.data.download import fetch, unpack
 from wavegan.errors import UserError, reported
 from wavegan.manifest import split
 from wavegan.prepare import Source, write_manifests

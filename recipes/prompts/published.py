@@ -12,8 +12,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from wavegan.errors import UserError, reported
-from wavegan.interop import import_checkpoint
+from wavegan.checkpoints.formats import import_checkpoint
+from wavegan.core.errors import UserError, reported
 
 
 def main() -> None:

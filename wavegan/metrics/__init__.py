@@ -9,22 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from wavegan.errors import UserError, meant
+from wavegan.core.errors import UserError, did_you_mean
 from wavegan.metrics.base import Metric, Sound, Undefined, align, aligned, installed, require
 from wavegan.metrics.bootstrap import Difference, Interval, difference, holm, interval
-from wavegan.metrics.perceptual import ESTOI, PESQ, PESQ_RATE, STOI, NarrowbandPESQ, SpeakerSimilarity
-from wavegan.metrics.pitch import PeriodicityError, PitchError, VoicingF1
-from wavegan.metrics.quick import (
-    COPY_SECONDS,
-    copy_quality,
-    describe,
-    dnsmos,
-    estoi,
-    mel_l1,
-    multi_resolution_stft,
-    pesq,
-)
-from wavegan.metrics.sets import (
+from wavegan.metrics.distributions import (
     am_score,
     different_bins,
     frechet_distance,
@@ -34,6 +22,20 @@ from wavegan.metrics.sets import (
     modified_inception_score,
     nearest_distance,
 )
+from wavegan.metrics.functional import (
+    COPY_SECONDS,
+    copy_quality,
+    describe,
+    dnsmos,
+    estoi,
+    mel_l1,
+    multi_resolution_stft,
+    pesq,
+)
+from wavegan.metrics.listener import words
+from wavegan.metrics.no_reference import DNSMOS, PLCMOS, DNSMOSBackground, DNSMOSSignal, WordErrorRate
+from wavegan.metrics.perceptual import ESTOI, PESQ, PESQ_RATE, STOI, NarrowbandPESQ, SpeakerSimilarity
+from wavegan.metrics.pitch import PeriodicityError, PitchError, VoicingF1
 from wavegan.metrics.spectral import (
     SISDR,
     LogSpectralDistance,
@@ -43,7 +45,6 @@ from wavegan.metrics.spectral import (
     MultiResolutionSTFT,
     WarpedMelCepstralDistortion,
 )
-from wavegan.metrics.unreferenced import DNSMOS, PLCMOS, DNSMOSBackground, DNSMOSSignal, WordErrorRate, words
 
 _PAIRED = (
     *(PESQ, NarrowbandPESQ, STOI, ESTOI, MelCepstralDistortion, WarpedMelCepstralDistortion, PitchError, VoicingF1),
@@ -65,7 +66,7 @@ def named(names: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in map(str.lower, names):
         if name not in METRICS and name not in groups:
-            near = meant(name, [*METRICS, *groups])
+            near = did_you_mean(name, [*METRICS, *groups])
             raise UserError(f"No such metric: '{name}'.{near} There are: {', '.join(METRICS)}; default; all.")
         found |= dict.fromkeys(groups.get(name, (name,)))
     if not found:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from wavegan import audio
-from wavegan.errors import UserError
+from wavegan.audio.resample import resample
+from wavegan.core.errors import UserError
 
 Made = TypeVar("Made")
 
@@ -39,7 +40,7 @@ class Sound:
     def at(self, sample_rate: int) -> Tensor:
         """The waveform at another rate."""
         if sample_rate not in self._resampled:
-            self._resampled[sample_rate] = audio.resample(self.waveform, self.sample_rate, sample_rate)
+            self._resampled[sample_rate] = resample(self.waveform, self.sample_rate, sample_rate)
         return self._resampled[sample_rate]
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wavegan.dsp import LogMelConfig, mel_filterbank
+from wavegan.audio.log_mel import LogMelConfig, mel_filterbank
 from wavegan.metrics.base import Metric, Sound, Undefined, at_least, seeded
 
 PESQ_RATE = 16000
@@ -145,7 +145,7 @@ class VoiceEncoder(nn.Module):
 
 @functools.cache
 def _voice_encoder() -> VoiceEncoder:
-    from wavegan.checkpoint import load_safely  # which itself needs this module
+    from wavegan.core.tensors import load_safely  # which itself needs this module
 
     spec = importlib.util.find_spec("resemblyzer")  # located, not imported: its imports fail on today's setuptools
     encoder = VoiceEncoder()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavegan.dsp import LogMel, LogMelConfig
+from wavegan.audio.log_mel import LogMel, LogMelConfig
 from wavegan.metrics.base import Metric, Sound, Undefined, at_least
 
 DECIBELS = 10 * math.sqrt(2) / math.log(10)  # of a distance of cepstra of natural-log magnitudes

@@ -1,0 +1,63 @@
+"""Archives of other projects: tar files (NeMo's .nemo, ParallelWaveGAN's .tar.gz), unpacked in memory."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from wavegan.core.errors import UserError
+
+SUFFIXES = (".nemo", ".tar.gz", ".tgz")
+FAULTS = (tarfile.TarError, OSError, EOFError, ValueError, IndexError, zlib.error)
+BLOCK = 2**20
+
+
+class _Budget:
+    """A file to read from, up to a number of bytes: tarfile believes the sizes that headers claim."""
+
+    def __init__(self, path: Path, file: BinaryIO):
+        self.path, self.file, self.left = path, file, 2**24 + 10 * path.stat().st_size
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size)
+        self.left -= len(data)
+        if self.left < 0:
+            raise UserError(f"{self.path} unpacks to far more than its own size: not a checkpoint.")
+        return data
+
+
+def is_archive(path: Path) -> bool:
+    """Whether it is a tar file, by its contents: what is named .pth.tar seldom is one."""
+    try:
+        with path.open("rb") as file, _open(path, file):
+            return True
+    except FAULTS:
+        return False
+
+
+def read(path: Path) -> dict[str, Path | bytes]:
+    """The files of an archive by their last names; nothing is written, wherever their paths point.
+
+    Raises:
+        UserError: damaged; or it unpacks to far more than it is, which weights don't.
+    """
+    files = {}
+    try:
+        with path.open("rb") as file, _open(path, file) as archive:
+            for member in archive:
+                if member.isreg() and not member.issparse():  # the zeros of sparse files aren't read, and not counted
+                    files.setdefault(Path(member.name).name, archive.extractfile(member).read())
+    except FAULTS as error:
+        raise UserError(f"{path} is an archive that can't be read ({error}). Copy it again.") from None
+    return files
+
+
+def _open(path: Path, file: BinaryIO) -> tarfile.TarFile:
+    """As a stream: nothing is read but through ``_Budget``."""
+    compressed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    source = gzip.GzipFile(fileobj=file) if compressed else file
+    return tarfile.open(fileobj=_Budget(path, source), mode="r|", bufsize=BLOCK)

@@ -1,0 +1,52 @@
+"""The one exception for mistakes that a user can mend, and how a command reports it."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+class UserError(Exception):
+    """One clear sentence: what is wrong, what was expected, what to do. The command line exits with 2."""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A sentence to add: which of ``names`` was meant, with a blank before it; "" where none is near."""
+    near = difflib.get_close_matches(name, list(names), 1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Run a command: a mistake or a refusal of the operating system becomes one sentence and exit status 2."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unfinished files are removed
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a redirected Windows console hasn't is spelt out
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    except UserError as error:
+        _exit(f"error: {error}", 2)
+    except BrokenPipeError:  # `wavegan info | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:  # no permission, no space left, a folder where a file should be, ...
+        _exit(f"error: {error.filename or 'the system says'}: {error.strerror or error}.", 2)
+    except KeyboardInterrupt:
+        _exit("Interrupted: files that were not finished are as they were before.", 130)
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _exit(message: str, status: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(status)

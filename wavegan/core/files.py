@@ -1,0 +1,102 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from wavegan.core.errors import UserError
+
+BLOCK = 1 << 20
+MD5_LENGTH = 32
+
+
+def digest(path: Path, like: str = "") -> str:
+    """SHA-256 of a file, in hexadecimal; MD5 where it is to be compared with one, which some corpora publish."""
+    sha = hashlib.md5(usedforsecurity=False) if len(like) == MD5_LENGTH else hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A sibling path to write to: it replaces ``path`` when the block ends well, and vanishes when it doesn't.
+
+    Raises:
+        UserError: the system refused to write.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}. What was there before is untouched.") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder to write to, with those above it, before the long work.
+
+    Raises:
+        UserError: it is a file, or can't be made or written.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file: a folder is to be written here. Give another name.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot make the folder {path}: {error.strerror}.") from None
+    if not os.access(path, os.W_OK):
+        raise UserError(f"Cannot write in {path}: no permission.")
+
+
+def check_target(path: Path, suffix: str | None = None) -> None:
+    """Refuse a place that can't be written to: to be asked before the long work, not after it.
+
+    Raises:
+        UserError: another suffix, a folder, or a folder that is missing or can't be written.
+    """
+    if suffix and path.suffix.lower() != suffix:
+        raise UserError(f"Cannot write {path}: the name should end in {suffix}.")
+    if path.is_dir():
+        raise UserError(f"Cannot write {path}: it is a folder. Give a file name.")
+    if not path.parent.is_dir():
+        raise UserError(f"Cannot write {path}: there is no folder {path.parent}. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"Cannot write {path}: no permission to write in {path.parent}.")
+
+
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """Write and flush to disk, then rename: readers see the old file or the new one, after a power cut too."""
+    with replacing(path) as partial:
+        write_durably(partial, data)
+
+
+def write_durably(path: Path, data: bytes | memoryview) -> None:
+    """Write and flush to disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, whole or not at all; NaN, which JSON hasn't, as null."""
+    write_atomically(path, json.dumps(_finite(value), indent=1).encode())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

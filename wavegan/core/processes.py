@@ -1,0 +1,21 @@
+"""Child processes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def ignore_interrupts() -> Iterator[None]:
+    """Processes started in here don't hear Ctrl-C, from their first moment on: who started them stops them."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

@@ -1,0 +1,5 @@
+"""Words for digits."""
+
+from __future__ import annotations
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

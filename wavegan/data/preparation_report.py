@@ -1,0 +1,45 @@
+"""The summary of a preparation: hours, speakers, rates, and what was left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavegan.data.manifest import Utterance
+
+MOST_REASONS = 12  # in the summary; report.txt lists every file
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of each source: ``kept`` utterances, and ``rejected`` as (path, reason). ``rates``: how many of the
+    kept ones were recorded at which sample rate.
+    """
+
+    kept: list[Utterance]
+    rejected: list[tuple[Path, str]]
+    rates: Counter[int]
+
+    def __str__(self) -> str:
+        hours = sum(u.seconds for u in self.kept) / 3600
+        speakers = len({u.speaker for u in self.kept} - {None})
+        who = f" of {speakers} speaker{'s' * (speakers > 1)}" if speakers else ""
+        lines = [f"Kept {len(self.kept)} recordings{who}, {hours:.2f} h; left out {len(self.rejected)}."]
+        if self.rates:
+            lines.append("  recorded at " + ", ".join(f"{rate} Hz ({n})" for rate, n in self.rates.most_common()))
+        reasons: dict[str, list[Path]] = {}
+        for path, reason in self.rejected:
+            reasons.setdefault(reason.replace(str(path), "it") if path.name else reason, []).append(path)
+        most = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_REASONS]
+        for reason, paths in most:
+            shown = ", ".join(p.name for p in paths[:4]) + (", ..." if len(paths) > 4 else "")
+            lines.append(f"  left out {len(paths)}: {reason} ({shown})")
+        if rest := len(self.rejected) - sum(len(paths) for _, paths in most):
+            lines.append(f"  left out {rest} for other reasons: see report.txt")
+        return printable("\n".join(lines))
+
+
+def printable(text: str) -> str:
+    """``text`` with bytes of file names that are no UTF-8 spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

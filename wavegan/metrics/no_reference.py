@@ -1,0 +1,159 @@
+"""How natural a sound is, and what is understood, without a recording to compare it with."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wavegan.metrics.base import Metric, Sound, Undefined, at_least, seeded
+from wavegan.metrics.listener import LISTENER_RATE, hear, words
+
+MOS_RATE = 16000
+
+
+class DNSMOS(Metric):
+    """DNSMOS P.835, overall quality, 1 to 5, without a reference (Reddy 2022, arXiv 2110.01763); the model in the
+    package speechmos, at 16 kHz, on windows of 9.01 s every second; shorter sounds are repeated. Mean over files.
+    """
+
+    name, better, package, needs_reference = "dnsmos", "higher", "speechmos", False
+    key = "ovrl_mos"
+
+    def score(self, real: Sound | None, fake: Sound) -> float:
+        return float(fake.once(dnsmos_scores)[self.key])
+
+
+class DNSMOSSignal(DNSMOS):
+    """DNSMOS P.835, quality of the speech itself; otherwise as dnsmos."""
+
+    name, key = "dnsmos_sig", "sig_mos"
+
+
+class DNSMOSBackground(DNSMOS):
+    """DNSMOS P.835, freedom from background noise; otherwise as dnsmos."""
+
+    name, key = "dnsmos_bak", "bak_mos"
+
+
+class PLCMOS(Metric):
+    """PLCMOS v2, quality of speech with lost packets concealed, 1 to 5, without a reference (Diener 2023, arXiv
+    2305.15127); the model in the package speechmos, at 16 kHz, the mean of 15 raters drawn from one seed. It hardly
+    tells vocoders apart. Mean over files.
+    """
+
+    name, better, package, needs_reference = "plcmos", "higher", "speechmos", False
+
+    def score(self, real: Sound | None, fake: Sound) -> float:
+        with seeded():
+            return float(_plcmos().get_mos(_samples(fake)))
+
+
+def dnsmos_scores(sound: Sound) -> dict[str, float]:
+    return _dnsmos()(_samples(sound), MOS_RATE, is_personalized_MOS=False)
+
+
+@functools.cache
+def _dnsmos():  # noqa: ANN202
+    from speechmos.dnsmos import DNSMOS as Model
+
+    paths = [_speechmos() / "dnsmos_models" / name for name in ("sig_bak_ovr.onnx", "model_v8.onnx")]
+    model = Model(*map(str, paths))
+    model.onnx_sess, model.p808_onnx_sess = map(_session, paths)
+    return model
+
+
+@functools.cache
+def _plcmos():  # noqa: ANN202
+    from speechmos.plcmos import PLCMOS as Model
+
+    model = Model()
+    model.session = _session(Path(model.model_path))
+    return model
+
+
+def _speechmos() -> Path:
+    import speechmos
+
+    return Path(speechmos.__file__).parent
+
+
+def _session(path: Path):  # noqa: ANN202
+    """With as many threads as PyTorch has: speechmos takes all cores, in each process."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(str(path), options)
+
+
+def _samples(sound: Sound) -> np.ndarray:
+    if sound.silent:
+        raise Undefined("the output is silent")
+    at_least(sound.at(MOS_RATE), MOS_RATE // 10, MOS_RATE)
+    return np.asarray(sound.at(MOS_RATE).clamp(-1, 1), np.float32)
+
+
+class WordErrorRate(Metric):
+    """Substituted, left out and added words, as a share of the words that should be heard, over all files. What is
+    heard is pocketsphinx's best guess, with its English model and a grammar of any sequence of the words that occur in
+    the transcripts of the evaluation; of any one of them, if each transcript is one word. Numbers are read digit by
+    digit. Silence is heard as nothing; pocketsphinx itself takes it for a short word. Undefined without a transcript
+    and for words that it doesn't know.
+    """
+
+    name, better, package, needs_reference = "wer", "lower", "pocketsphinx", False
+    version = 2
+
+    def __init__(self, vocabulary: Sequence[str] = (), one_word: bool = False):
+        super().__init__()
+        self.vocabulary, self.one_word = tuple(sorted(set(vocabulary))), one_word
+
+    @property
+    def settings(self) -> str:
+        listed = " ".join([*self.vocabulary, "once"] if self.one_word else self.vocabulary)
+        return hashlib.sha256(listed.encode("utf-8", "backslashreplace")).hexdigest()[:8]
+
+    def parts(self, real: Sound | None, fake: Sound) -> tuple[float, ...]:
+        wanted = words(fake.text or "")
+        if not wanted:
+            raise Undefined("there is no transcript")
+        if unknown := [word for word in wanted if word not in self.known]:
+            raise Undefined(f"pocketsphinx doesn't know the word '{unknown[0]}'")
+        return float(edits(wanted, self.hear(fake))), float(len(wanted))
+
+    def hear(self, sound: Sound) -> list[str]:
+        """The words that are heard."""
+        return [] if sound.silent else hear(self.decoder, sound.waveform, sound.sample_rate).split()
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        return frozenset(word for word in self.vocabulary if self._english.lookup_word(word) is not None)
+
+    @cached_property
+    def _english(self):  # noqa: ANN202
+        from pocketsphinx import Decoder
+
+        return Decoder(samprate=LISTENER_RATE, loglevel="FATAL", lm=None)
+
+    @cached_property
+    def decoder(self):  # noqa: ANN202
+        any_word = f"({' | '.join(sorted(self.known))}){'' if self.one_word else '+'}"
+        self._english.add_jsgf_string("words", f"#JSGF V1.0;\ngrammar words;\npublic <text> = {any_word};\n")
+        self._english.activate_search("words")
+        return self._english
+
+
+def edits(wanted: Sequence[str], heard: Sequence[str]) -> int:
+    """The fewest substitutions, deletions and insertions that make one of the other (Levenshtein)."""
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(wanted, start=1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(heard, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
+    return row[-1]

@@ -1,0 +1,63 @@
+"""Knowing when it is good: the best checkpoints by one validation metric, and when to stop."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+from pydantic import Field
+
+from wavegan.core.config import Config
+
+LOWER_IS_BETTER = ("mel_l1", "multi_resolution_stft")
+
+
+class SelectionConfig(Config):
+    """``metric``: of the validation, without "valid/". The ``keep`` best models lie in RUN/best/step-N, ready to play.
+    ``patience``: validations without a better one after which the training stops; null: never.
+    """
+
+    metric: str = "mel_l1"
+    keep: int = Field(1, ge=1)
+    patience: int | None = Field(None, ge=1)
+
+
+class Selection:
+    """``scores``: of each validation so far, {step: score}; what a resumed run needs to go on."""
+
+    def __init__(self, config: SelectionConfig, folder: Path, scores: dict[int, float] | None = None):
+        self.config, self.folder = config, folder / "best"
+        self.scores = dict(scores or {})
+
+    @property
+    def metric(self) -> str:
+        """The name of its curve."""
+        return f"valid/{self.config.metric}"
+
+    def best(self) -> list[int]:
+        """Steps, the best first; the earlier one of equals."""
+        sign = 1 if self.config.metric.split("/")[0] in LOWER_IS_BETTER else -1
+        return sorted(self.scores, key=lambda step: (sign * self.scores[step], step))
+
+    def add(self, step: int, score: float) -> Path | None:
+        """Note a score; the folder to write this model to, if it is one of the best. Others' folders go."""
+        if math.isnan(score):
+            return None
+        self.scores[step] = float(f"{score:.6g}")  # as the log has it, where a resumed run may read it
+        kept = self.best()[: self.config.keep]
+        for path in self.folder.glob("step-*"):
+            if path.name not in {_name(one) for one in kept}:
+                shutil.rmtree(path, ignore_errors=True)  # other processes do the same
+        return self.folder / _name(step) if step in kept else None
+
+    def exhausted(self) -> bool:
+        """Whether ``patience`` validations have passed since the best one."""
+        if self.config.patience is None or not self.scores:
+            return False
+        later = [step for step in self.scores if step > self.best()[0]]
+        return len(later) >= self.config.patience
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
