@@ -1,4 +1,4 @@
-"""The demo: hear a GAN, watch it, play with it. No network, no GPU.
+"""The demo: speech GANs in a browser, without network or GPU.
 
 pip install -e '.[demo]'
 python demo/app.py [--checkpoint DIR ...] [--runs DIR] [--port N] [--share]
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-# Before gradio is imported: no telemetry, no look-ups of versions, and a folder for sounds that goes when we go.
+# Before gradio is imported: no telemetry, no version check, and a folder for sounds that is deleted on exit.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "GRADIO_TEMP_DIR" not in os.environ:
@@ -36,20 +36,20 @@ from starlette.middleware import Middleware  # noqa: E402
 
 from wavegan.core.errors import UserError, reported  # noqa: E402
 
-CSS = "td { white-space: normal } td:last-child { white-space: nowrap }"  # a number stays in one piece on a phone
+CSS = "td { white-space: normal } td:last-child { white-space: nowrap }"  # numbers don't wrap on a phone
 
 
 class Tab(NamedTuple):
-    """``task``: it appears when a model of this task is there; None: always."""
+    """``reads``: the tab appears if a loaded model reads this kind of input; None: always."""
 
     title: str
-    task: str | None
+    reads: str | None
     build: Callable[[Stage], None]
 
 
 TABS = [
-    Tab("Digits", "generation", digits.build),
-    Tab("Vocoder", "vocoder", vocoder.build),
+    Tab("Digits", "latent", digits.build),
+    Tab("Vocoder", "mel", vocoder.build),
     Tab("Training", None, training.build),
     Tab("How it works", None, explained.build),
 ]
@@ -60,7 +60,7 @@ def build(stage: Stage) -> gr.Blocks:
         gr.Markdown("# wavegan\nGANs that generate speech waveforms.")
         with gr.Tabs():
             for tab in TABS:
-                if tab.task is None or stage.names(tab.task):
+                if tab.reads is None or stage.names(tab.reads):
                     with gr.Tab(tab.title):
                         tab.build(stage)
     cache.keep_clean(blocks)
@@ -90,22 +90,24 @@ def main() -> None:
         if "empty port" not in str(error):
             raise
         place = f"Port {options.port}" if options.port else "Every port from 7860"
-        raise UserError(f"{place} is taken, or --host is no address of this machine: give another.") from None
+        raise UserError(f"{place} is taken, or --host is not an address of this machine: give another.") from None
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="wavegan demo", description="Hear a GAN, watch it, play with it.")
-    add = parser.add_argument
-    add("--checkpoint", type=Path, action="append", default=[], metavar="DIR", help="another model; can be repeated")
+    description = "Generate and copy speech in a browser, and watch training runs."
+    parser = argparse.ArgumentParser(prog="wavegan demo", description=description)
+    add, default = parser.add_argument, "(default: %(default)g)"
+    add("--checkpoint", type=Path, action="append", default=[], metavar="DIR", help="additional model; can be repeated")
     add("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of training runs (default: runs)")
     add("--port", type=between(1, 65535, int), help="default: the first free one from 7860")
-    add("--host", help="address to listen at (default: 127.0.0.1, this machine only)")
-    add("--share", action="store_true", help="a public address for three days, by Gradio's tunnel")
-    behind = bool(os.environ.get("SPACE_ID"))
-    add("--behind-proxy", action="store_true", default=behind, help="tell visitors apart by X-Forwarded-For")
-    add("--max-seconds", type=between(0.1, 3600), default=Limits.seconds, help="of an upload (default: %(default)g)")
-    add("--max-megabytes", type=between(0.1, 1000), default=Limits.megabytes, help="the same (default: %(default)g)")
-    minute = "of a visitor in a minute (default: %(default)d)"
+    add("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
+    add("--share", action="store_true", help="a public address for three days through Gradio's tunnel")
+    on_space = bool(os.environ.get("SPACE_ID"))
+    add("--behind-proxy", action="store_true", default=on_space, help="identify visitors by X-Forwarded-For")
+    size = f"limit of an upload {default}"
+    add("--max-seconds", type=between(0.1, 3600), default=Limits.seconds, help=size)
+    add("--max-megabytes", type=between(0.1, 1000), default=Limits.megabytes, help=size)
+    minute = f"limit per visitor and minute {default}"
     add("--max-requests", type=between(1, 1e9, int), default=Limits.requests, help=minute)
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Digits: numbers out of noise, the way between two latents, eight takes of one digit."""
+"""Digits: numbers generated from noise, a path between two latents, eight takes of one digit."""
 
 from __future__ import annotations
 
@@ -21,18 +21,34 @@ MOST_SEED = 2**32 - 1
 
 
 def build(stage: Stage) -> None:
-    names = stage.names("generation")
+    names = stage.names("latent")
+    gr.Markdown("Each digit is generated from noise: nobody ever said what you hear.")
+    first = stage.models[names[0]]
+    model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
+    dependent = [*_build_number(stage, model, first), *_build_walk(stage, model, first)]
+    dependent += _build_takes(stage, model, first)
+
+    def choices(name: str) -> list:
+        chosen = stage.models[name]
+        makers = {"Number": lambda chosen: gr.Textbox(info=_hint(chosen)), "Voice": _voices, "Digit": _labels}
+        return [makers[component.label](chosen) for component in dependent]
+
+    model.change(choices, [model], dependent, api_visibility="private", show_progress="hidden")
+
+
+def _build_number(stage: Stage, model: gr.Dropdown, first: Synthesizer) -> list:
+    """Build the section that speaks a number; returns the components that depend on the model, as do the next two."""
 
     def say(model: str, number: str, speaker: str, seed: int, truncation: float, request: gr.Request):  # noqa: ANN202
-        """Speak a number, one digit after the other, out of noise.
+        """Generate a spoken number, digit by digit, from noise.
 
         Returns the sound and a picture of it. The same model, number, voice, seed and truncation give the same sound.
         """
         return _say(stage.models[model], number, speaker, seed, truncation)
 
     def another_voice(model: str, number: str, speaker: str, seed: int, truncation: float, request: gr.Request):  # noqa: ANN202
-        """Speak a number by another voice than that of the given speaker and seed. Returns the new seed, the choice of
-        voice, the sound and its picture.
+        """Generate a spoken number in another voice than that of the given speaker and seed. Returns the new seed, the
+        selected voice, the sound and its picture.
         """
         synthesizer = stage.models[model]
         present, fresh = _voice(synthesizer, speaker, seed), secrets.randbelow(MOST_SEED)
@@ -40,60 +56,63 @@ def build(stage: Stage) -> None:
             fresh = secrets.randbelow(MOST_SEED)
         return fresh, ANY, *_say(synthesizer, number, ANY, fresh, truncation)
 
-    def walk(model: str, label: str, speaker: str, start: int, end: int, position: float, request: gr.Request):  # noqa: ANN202
-        """One clip on the way between the latents of two seeds, by one voice: position 0 is the first, 1 the second."""
-        synthesizer = stage.models[model]
-        a, b = (synthesizer.latent(1, seed) for seed in (start, end))
-        z = between(a, b, position) if synthesizer.config.task.latent == "normal" else torch.lerp(a, b, position)
-        return _shown(synthesizer, _clips(synthesizer, [label], speaker, start, 1.0, z)[0])
-
-    def takes(model: str, label: str, speaker: str, seed: int, truncation: float, request: gr.Request):  # noqa: ANN202
-        """Eight clips of one label by one voice, from eight latents: the eight sounds, then the eight pictures."""
-        synthesizer = stage.models[model]
-        clips = _clips(synthesizer, [label] * TAKES, speaker, seed, truncation)
-        shown = [_shown(synthesizer, clip, size=(3, 2.4)) for clip in clips]
-        return *(one[0] for one in shown), *(one[1] for one in shown)
-
-    gr.Markdown("A generator makes each digit out of noise; nobody ever said what you hear.")
-    first = stage.models[names[0]]
-    model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
     with gr.Row():
         with gr.Column(min_width=300):
             number = gr.Textbox("8675309", label="Number", info=_hint(first), max_length=200, elem_id="number")
             speaker = _voices(first)
             with gr.Row():
-                seed = _seed(0, "Seed", info="another seed is another take")
+                seed = _seed(0, "Seed", info="each seed is another take")
                 truncation = gr.Slider(0, 1, 1, step=0.05, label="Truncation", info="0: the most typical take")
             with gr.Row():
                 speak = gr.Button("Speak", variant="primary", elem_id="speak")
                 another = gr.Button("Another voice", elem_id="another")
         with gr.Column(min_width=300):
-            heard = _audio("The number", autoplay=True, elem_id="number-sound")
-            seen = _image("Waveform and mel spectrogram of the number")
+            audio = _audio("The number", autoplay=True, elem_id="number-sound")
+            image = _image("Waveform and mel spectrogram of the number")
     inputs = [model, number, speaker, seed, truncation]
-    gr.on([speak.click, number.submit], stage.endpoint(say), inputs, [heard, seen], api_name="digits", **SHORT)
-    changed = [seed, speaker, heard, seen]
+    gr.on([speak.click, number.submit], stage.endpoint(say), inputs, [audio, image], api_name="digits", **SHORT)
+    changed = [seed, speaker, audio, image]
     another.click(stage.endpoint(another_voice), inputs, changed, api_name="another_voice", **SHORT)
+    return [number, speaker]
 
-    gr.Markdown("## From one take to another\nTwo seeds are two places in the latent space. Move between them.")
+
+def _build_walk(stage: Stage, model: gr.Dropdown, first: Synthesizer) -> list:
+    def walk(model: str, label: str, speaker: str, start: int, end: int, position: float, request: gr.Request):  # noqa: ANN202
+        """Generate a clip between the latents of two seeds, in one voice: position 0 is the first, 1 the second."""
+        synthesizer = stage.models[model]
+        a, b = (synthesizer.latent(1, seed) for seed in (start, end))
+        z = between(a, b, position) if synthesizer.config.task.latent == "normal" else torch.lerp(a, b, position)
+        return _shown(synthesizer, _clips(synthesizer, [label], speaker, start, 1.0, z)[0])
+
+    gr.Markdown("## From one take to another\nTwo seeds are two points in the latent space. Move between them.")
     with gr.Row():
         with gr.Column(min_width=300):
             with gr.Row():
-                label, walker = _labels(first), _voices(first)
+                label, speaker = _labels(first), _voices(first)
             with gr.Row():
                 start, end = _seed(1, "From seed", min_width=120), _seed(2, "To seed", min_width=120)
             position = gr.Slider(0, 1, 0, step=0.05, label="Position", info="0: the first take, 1: the second")
             here = gr.Button("Hear this take", elem_id="here")
         with gr.Column(min_width=300):
-            heard = _audio("The take at this position", autoplay=True, elem_id="walk-sound")
-            seen = _image("Waveform and mel spectrogram of the take at this position")
-    moved = [here.click, position.input, label.input, walker.input, start.submit, end.submit]
+            audio = _audio("The take at this position", autoplay=True, elem_id="walk-sound")
+            image = _image("Waveform and mel spectrogram of the take at this position")
+    moved = [here.click, position.input, label.input, speaker.input, start.submit, end.submit]
     event = {"api_name": "walk", "trigger_mode": "always_last", "show_progress": "minimal", **SHORT}
-    gr.on(moved, stage.endpoint(walk), [model, label, walker, start, end, position], [heard, seen], **event)
+    gr.on(moved, stage.endpoint(walk), [model, label, speaker, start, end, position], [audio, image], **event)
+    return [label, speaker]
 
-    gr.Markdown("## Eight takes\nThe same digit by one voice, from eight latents, side by side.")
+
+def _build_takes(stage: Stage, model: gr.Dropdown, first: Synthesizer) -> list:
+    def takes(model: str, label: str, speaker: str, seed: int, truncation: float, request: gr.Request):  # noqa: ANN202
+        """Generate eight clips of one label in one voice, from eight latents: eight sounds, then their pictures."""
+        synthesizer = stage.models[model]
+        clips = _clips(synthesizer, [label] * TAKES, speaker, seed, truncation)
+        sounds, images = zip(*(_shown(synthesizer, clip, size=(3, 2.4)) for clip in clips), strict=True)
+        return *sounds, *images
+
+    gr.Markdown("## Eight takes\nThe same digit in one voice, from eight latents, side by side.")
     with gr.Row():
-        other, taker = _labels(first), _voices(first)
+        label, speaker = _labels(first), _voices(first)
         seed = _seed(0, "Seed", min_width=120)
         truncation = gr.Slider(0, 1, 1, step=0.05, label="Truncation", min_width=160)
     take = gr.Button("Eight takes", elem_id="take")
@@ -104,21 +123,14 @@ def build(stage: Stage) -> None:
                 with gr.Column(min_width=150):
                     sounds.append(_audio(f"Take {i + 1}"))
                     images.append(_image(f"Waveform and mel spectrogram of take {i + 1}"))
-    inputs = [model, other, taker, seed, truncation]
+    inputs = [model, label, speaker, seed, truncation]
     take.click(stage.endpoint(takes), inputs, [*sounds, *images], api_name="takes", **SHORT)
-
-    def choices(name: str) -> list:
-        chosen = stage.models[name]
-        voices, words = [_voices(chosen) for _ in range(3)], [_labels(chosen) for _ in range(2)]
-        return [gr.Textbox(info=_hint(chosen)), *voices, *words]
-
-    dependent = [number, speaker, walker, taker, label, other]
-    model.change(choices, [model], dependent, api_visibility="private", show_progress="hidden")
+    return [label, speaker]
 
 
 def between(a: torch.Tensor, b: torch.Tensor, position: float) -> torch.Tensor:
-    """Spherical interpolation of normal latents (White 2016, arXiv 1609.04468): on a straight line they get shorter
-    in the middle, which the generator takes for truncation.
+    """Spherical interpolation of normal latents (White 2016, arXiv 1609.04468): on a straight line their norm
+    shrinks in the middle, which amounts to truncation.
     """
     angle = torch.arccos(torch.clamp((a / a.norm() * (b / b.norm())).sum(), -1, 1))
     if angle < 1e-4:
@@ -127,13 +139,13 @@ def between(a: torch.Tensor, b: torch.Tensor, position: float) -> torch.Tensor:
 
 
 def _say(model: Synthesizer, number: str, speaker: str, seed: int, truncation: float) -> tuple[str, str]:
-    """A number by a model of digits; by any model, its labels one after the other."""
+    """A number by a model of digits; by any other model, a sequence of its labels."""
     words, text = _known(model, "label"), number.strip()
     spells = set(words) >= set("0123456789") or set(words) >= set(DIGITS)
     digits_only = spells and ("".join(text.split()).isdecimal() or set(words) == set("0123456789"))
     items = list("".join(text.split())) if digits_only else text.split("," if "," in text else None)
     if len(items) > MOST_WORDS:
-        raise UserError(f"{len(items)} at once are too many: give at most {MOST_WORDS}.")
+        raise UserError(f"{len(items)} labels are too many: give at most {MOST_WORDS}.")
     if digits_only:
         options = {"speaker": _voice(model, speaker, seed), "seed": seed, "truncation": truncation}
         return _shown(model, model.digits(text, **options))
@@ -141,8 +153,8 @@ def _say(model: Synthesizer, number: str, speaker: str, seed: int, truncation: f
 
 
 def _clips(model: Synthesizer, labels: list[str], speaker: str, seed: int, truncation: float, z=None) -> np.ndarray:  # noqa: ANN001
-    wanted = labels if "label" in model.config.task.conditions else len(labels)
-    return model.generate(wanted, speaker=_voice(model, speaker, seed), seed=seed, truncation=truncation, z=z)
+    labels = labels if "label" in model.config.task.vocabularies else len(labels)
+    return model.generate(labels, speaker=_voice(model, speaker, seed), seed=seed, truncation=truncation, z=z)
 
 
 def _voice(model: Synthesizer, speaker: str, seed: int) -> str | None:
@@ -150,20 +162,20 @@ def _voice(model: Synthesizer, speaker: str, seed: int) -> str | None:
 
 
 def _known(model: Synthesizer, condition: str) -> list[str]:
-    return model.config.task.conditions.get(condition, [])
+    return model.config.task.vocabularies.get(condition, [])
 
 
 def _hint(model: Synthesizer) -> str:
     words = _known(model, "label")
     if not words:
-        return "one clip a word, whatever it is: this model has no labels"
+        return "one clip per word, whichever it is: this model has no labels"
     if set(words) >= set("0123456789") or set(words) >= set(DIGITS):
         return f"digits, at most {MOST_WORDS}"
-    separated = ", with commas between them" if any(" " in word for word in words) else ""
+    separated = ", separated by commas" if any(" " in word for word in words) else ""
     return f"labels{separated}: {', '.join(words)}"
 
 
-# Choices follow the model; a program may name any, and is told which there are.
+# Custom values are allowed because choices change with the model; a wrong one gets an error that lists the right ones.
 def _voices(model: Synthesizer) -> gr.Dropdown:
     choices = [ANY, *_known(model, "speaker")]
     return gr.Dropdown(choices, value=ANY, label="Voice", min_width=120, allow_custom_value=True)

@@ -1,4 +1,4 @@
-"""How it works, in plain words, with a picture made of the package's own parts."""
+"""How it works: the text of explained.md, and a picture drawn with the package's own modules."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ TEXT = Path(__file__).with_name("explained.md")
 def build(stage: Stage) -> None:
     before, after = TEXT.read_text(encoding="utf-8").split("<!-- picture -->")
     gr.Markdown(before)
-    names = stage.names("generation")
+    names = stage.names("latent")
     if names:
-        text = "Noise and a label go into the generator; discriminators look at its clip in several ways"
+        text = "Noise and a label enter the generator; discriminators examine its clip in several ways"
         gr.Image(picture(stage.models[names[0]]), label=text, alt_text=text, **pictures.SHOWN)
     gr.Markdown(after)
 
 
 def picture(model: Synthesizer):  # noqa: ANN201
-    """One clip on its way: the latent, the generated waveform, what each kind of discriminator makes of it."""
+    """A latent, the waveform generated from it, and the views of three discriminators."""
     task = model.config.task
     z = model.latent(1, SEED)
-    label = list(task.conditions.get("label", ["1"]))[-1]
-    clip = model.generate([label] if "label" in task.conditions else 1, seed=SEED, z=z)[0]
-    heard = views(torch.from_numpy(clip)[None, None], task)
+    label = list(task.vocabularies.get("label", ["1"]))[-1]
+    clip = model.generate([label] if "label" in task.vocabularies else 1, seed=SEED, z=z)[0]
+    images = views(torch.from_numpy(clip)[None, None], task)
     figure = Figure(figsize=(10, 4.6), layout="constrained")
-    grid = figure.add_gridspec(len(heard), 3, width_ratios=[1, 1.7, 2])
+    grid = figure.add_gridspec(len(images), 3, width_ratios=[1, 1.7, 2])
     noise, wave = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[:, 1])
     noise.imshow(z.reshape(-1, 8), cmap="coolwarm", vmin=-2.5, vmax=2.5)
     noise.set(xticks=[], yticks=[], title=f"noise, {task.latent_dim} numbers", xlabel=f'and a label: "{label}"')
     wave.plot(np.arange(len(clip)) / model.sample_rate, clip, color=pictures.BLUE, linewidth=0.5)
     size = sum(p.numel() for p in model.generator.parameters()) / 1e6
     wave.set(title=f"generator: {size:.1f} million weights", xlabel="seconds", yticks=[])
-    axes = [figure.add_subplot(grid[i, 2]) for i in range(len(heard))]
-    for ax, (name, image) in zip(axes, heard.items(), strict=True):
+    axes = [figure.add_subplot(grid[i, 2]) for i in range(len(images))]
+    for ax, (name, image) in zip(axes, images.items(), strict=True):
         ax.imshow(image, origin="lower", aspect="auto", cmap="magma", interpolation="nearest")
         ax.set_xticks([])
         ax.set_yticks([])
         ax.set_title(name)
-    axes[-1].set_xlabel('each says: "real" or "made"')
+    axes[-1].set_xlabel('each answers: "real" or "generated"')
     figure.get_layout_engine().set(wspace=0.15)
     for start, end in ((noise, wave), *((wave, ax) for ax in axes)):
         places = {"xyA": (1.02, 0.5), "coordsA": start.transAxes, "xyB": (-0.02, 0.5), "coordsB": end.transAxes}
@@ -60,7 +60,7 @@ def picture(model: Synthesizer):  # noqa: ANN201
 
 
 def views(clip: torch.Tensor, task) -> dict[str, np.ndarray]:  # noqa: ANN001
-    """What discriminators of the package look at, of a clip (1, 1, T), as images."""
+    """Inputs of three kinds of discriminators for a clip (1, 1, T), as images."""
     (resolution,) = ResolutionConfig(resolutions=[(512, 64, 256)]).build(task)
     (frames,) = FramesConfig(resolutions=[(256, 64, 64)]).build(task)
     period, samples = 5, clip[0, 0]
@@ -72,5 +72,5 @@ def views(clip: torch.Tensor, task) -> dict[str, np.ndarray]:  # noqa: ANN001
     return {
         "multi-resolution: a fine spectrogram": np.log(spectrum.numpy() + 1e-3),
         "frames: a mel spectrogram": mel.numpy(),
-        f"multi-period: the waveform, folded every {period} samples": folded[:, middle : middle + 160].numpy(),
+        f"multi-period: the waveform folded every {period} samples": folded[:, middle : middle + 160].numpy(),
     }

@@ -1,4 +1,4 @@
-"""What reaches Gradio: requests of a bounded size and number, which name no file of another host."""
+"""Limits before Gradio: the size and number of requests, and no file of another host."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections import deque
 from typing import Any
 
 MOST_JSON = 1_000_000  # bytes: arguments are short, files are uploaded
-REQUESTS_PER_UPLOAD = 12  # of the limit of requests, so many make room for one upload
+REQUESTS_PER_UPLOAD = 12  # uploads per minute: the limit of requests divided by this
 
 
 class Budget:
-    """Of each visitor, ``most`` in a minute. Visitors are forgotten a minute after their last request."""
+    """At most ``most`` per visitor and minute. Visitors are forgotten a minute after their last request."""
 
     def __init__(self, most: float):
         self.most = most
@@ -22,7 +22,7 @@ class Budget:
         self._swept = 0.0
 
     def spend(self, visitor: str, cost: float = 1) -> bool:
-        """Note a request; whether the visitor may make it."""
+        """Record a request; return False if it exceeds the visitor's budget."""
         now = time.monotonic()
         with self._lock:
             if now - self._swept > 60:
@@ -39,8 +39,8 @@ class Budget:
 
 
 def visitor_of(scope_or_request: Any, behind_proxy: bool) -> str:
-    """The address of a visitor. Behind a proxy it is the last that X-Forwarded-For names: the ones before it, and all
-    of them without a proxy, are the visitor's own words.
+    """The address of a visitor. Behind a proxy it is the last one in X-Forwarded-For: the visitor controls those before
+    it, and all of them without a proxy.
     """
     if isinstance(scope_or_request, dict):
         host = (scope_or_request.get("client") or ("", 0))[0]
@@ -53,7 +53,7 @@ def visitor_of(scope_or_request: Any, behind_proxy: bool) -> str:
 
 
 class Gate:
-    """ASGI middleware. ``most_bytes``: of an upload; ``most_requests``: of a visitor in a minute."""
+    """ASGI middleware. ``most_bytes``: limit of an upload; ``most_requests``: limit per visitor and minute."""
 
     def __init__(self, app: Any, most_bytes: int, most_requests: int, behind_proxy: bool):
         self.app, self.most_bytes, self.behind_proxy = app, most_bytes, behind_proxy
@@ -66,9 +66,9 @@ class Gate:
         size = int(length) if length.isdigit() else None
         if "/upload" in scope["path"]:
             if size is None or size > 1.05 * self.most_bytes + 10_000:  # the form around the file
-                return await _refuse(send, 413, f"At most {self.most_bytes / 1e6:g} MB are taken.")
+                return await _refuse(send, 413, f"At most {self.most_bytes / 1e6:g} MB are accepted.")
             if not self.uploads.spend(visitor_of(scope, self.behind_proxy)):
-                return await _refuse(send, 429, f"At most {self.uploads.most} uploads a minute are taken.")
+                return await _refuse(send, 429, f"At most {self.uploads.most} uploads a minute are accepted.")
             return await self.app(scope, receive, send)
         body = b""
         while True:
@@ -78,28 +78,28 @@ class Gate:
                 return await _refuse(send, 413, "The arguments are too long: upload files.")
             if not message.get("more_body"):
                 break
-        if complaint := _complaint(body):
-            return await _refuse(send, 400, complaint)
+        if fault := _fault(body):
+            return await _refuse(send, 400, fault)
         await self.app(scope, _replay(body, receive), send)
 
 
-def _complaint(body: bytes) -> str | None:
-    """What is wrong with arguments: such as a file whose path is an address, which Gradio would download."""
+def _fault(body: bytes) -> str | None:
+    """Describe a fault of the arguments, such as a file whose path is a URL, which Gradio would download."""
     try:
-        waiting = [json.loads(body)]
+        pending = [json.loads(body)]
     except ValueError:
         return None
     except RecursionError:
         return "The arguments are nested too deeply."
-    while waiting:
-        value = waiting.pop()
+    while pending:
+        value = pending.pop()
         if isinstance(value, dict):
             path = value.get("path")
             if isinstance(path, str) and "://" in path:
-                return "Addresses are not fetched: upload the file."
-            waiting += value.values()
+                return "URLs are not fetched: upload the file."
+            pending += value.values()
         elif isinstance(value, list):
-            waiting += value
+            pending += value
     return None
 
 

@@ -1,4 +1,4 @@
-"""Pictures that are readable on a light page and a dark one: no background, grey text."""
+"""Pictures that are readable on light and dark pages: no background, grey text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+from wavegan.audio.pictures import decibels
 
 GREY, BLUE, ORANGE = "#757575", "#4f8fd0", "#e07b39"
 RANGE_DB = 80
@@ -24,14 +26,10 @@ def render(figure: Figure) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba()))
 
 
-def decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Spectrogram (K, F) in dB under its peak: Hann windows of 32 ms, at most some 1,000 frames."""
-    n_fft = 2 ** round(np.log2(sample_rate * 0.032))
-    hop = max(n_fft // 4, len(waveform) // 1000)
-    padded = np.pad(np.asarray(waveform, np.float64), n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
-    magnitude = np.abs(np.fft.rfft(frames * np.hanning(n_fft), axis=1)).T
-    return 20 * np.log10(np.maximum(magnitude, 1e-9) / max(magnitude.max(), 1e-5))
+def peak_decibels(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Spectrogram (K, F) in dB below its peak, of at most about 1,000 frames."""
+    spectrum = decibels(waveform, sample_rate, max(sample_rate // 125, len(waveform) // 1000), floor=-180)
+    return spectrum - max(spectrum.max(), -100)
 
 
 def clip_picture(waveform: np.ndarray, mel: np.ndarray, sample_rate: int, size: tuple[float, float] = (7, 3.2)):  # noqa: ANN201
@@ -49,8 +47,8 @@ def clip_picture(waveform: np.ndarray, mel: np.ndarray, sample_rate: int, size: 
 
 
 def spectrograms(clips: dict[str, np.ndarray], sample_rate: int, difference: bool):  # noqa: ANN201
-    """Spectrograms of two waveforms one under the other, and, where they can be compared, their difference."""
-    images = {name: decibels(waveform, sample_rate) for name, waveform in clips.items()}
+    """Spectrograms of two waveforms, one above the other, and optionally their difference."""
+    images = {name: peak_decibels(waveform, sample_rate) for name, waveform in clips.items()}
     figure = Figure(figsize=(7, 2.1 * (len(images) + difference) + 0.4), layout="constrained")
     axes = figure.subplots(len(images) + difference, 1, squeeze=False)[:, 0]
     for ax, (name, image), waveform in zip(axes, images.items(), clips.values(), strict=False):
@@ -73,7 +71,7 @@ def spectrograms(clips: dict[str, np.ndarray], sample_rate: int, difference: boo
 
 
 def curves(series: dict[str, tuple[list[int], list[float]]]):  # noqa: ANN201
-    """One small plot a metric: {name: (steps, values)}."""
+    """One small plot per metric: {name: (steps, values)}."""
     columns = min(3, max(len(series), 1))
     rows = max(-(-len(series) // columns), 1)
     figure = Figure(figsize=(3.4 * columns, 1.9 * rows), layout="constrained")

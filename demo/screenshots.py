@@ -1,6 +1,6 @@
-"""Pictures of every tab for the README, of a running demo: python demo/screenshots.py http://127.0.0.1:7860
+"""Screenshots of every tab of a running demo, for the README: python demo/screenshots.py http://127.0.0.1:7860
 
-Needs playwright and Debian's chromium, or any Chromium that the variable CHROMIUM names.
+Needs playwright and Chromium, in the PATH or named by the variable CHROMIUM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "screenshots"
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-QUALITY = 60  # in webp: text stays sharp, and the pages are light
+QUALITY = 60  # of webp: sharp text, small files
 
 
 def main(address: str, dark: bool = False) -> None:
@@ -41,9 +41,9 @@ def main(address: str, dark: bool = False) -> None:
 
 
 def visit(page: Page, name: str) -> None:
-    """Open a tab and let it show something."""
+    """Open a tab and fill it."""
     if not page.get_by_role("tab", name=name).is_visible():
-        page.locator(".overflow-menu > button").click()  # on a phone, tabs that don't fit
+        page.locator(".overflow-menu > button").click()  # tabs that don't fit on a phone
         page.locator(".overflow-dropdown").get_by_role("button", name=name).click()
     else:
         page.get_by_role("tab", name=name).click()

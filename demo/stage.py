@@ -1,4 +1,4 @@
-"""What every tab stands on: the loaded models, what a visitor may ask for, sound and errors as Gradio wants them."""
+"""Shared by all tabs: loaded models, limits per visitor, and sounds, pictures and errors in Gradio's form."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from gate import Budget, visitor_of
 from PIL import Image
 
 from wavegan import Synthesizer, UserError, audio, list_pretrained
-from wavegan.inference.generation import refuse_first_stage
+from wavegan.inference.checks import refuse_first_stage
 
-# A model takes every core: few at once, and a minute of sound doesn't keep a digit waiting.
+# A model uses every core: few run at once, and a long recording doesn't delay a digit.
 SHORT = {"concurrency_id": "short", "concurrency_limit": 2}
 LONG = {"concurrency_id": "long", "concurrency_limit": 1}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one upload: ``seconds`` and ``megabytes``; of one visitor: ``requests`` in a minute."""
+    """``seconds`` and ``megabytes`` per upload, ``requests`` per visitor and minute."""
 
     seconds: float = 60
     megabytes: float = 20
@@ -34,8 +34,8 @@ class Limits:
 
 @dataclass
 class Stage:
-    """``models`` by name, ``runs``: the folder of training runs. Of a visitor nothing is kept but, for a minute, the
-    address, to count requests.
+    """``models`` by name, ``runs``: the folder of training runs. The only data kept about a visitor is the address, for
+    a minute, to count requests.
     """
 
     models: dict[str, Synthesizer]
@@ -47,13 +47,14 @@ class Stage:
     def __post_init__(self) -> None:
         self.budget = Budget(self.limits.requests)
 
-    def names(self, task: str) -> list[str]:
-        """The models of a task."""
-        return [name for name, model in self.models.items() if model.config.task.name == task]
+    def names(self, reads: str) -> list[str]:
+        """The models that read "mel" or "latent"."""
+        return [name for name, model in self.models.items() if model.config.task.reads == reads]
 
     def endpoint(self, function: Callable) -> Callable:
-        """What a visitor calls: ``function``, one of whose arguments is the ``gr.Request``. A UserError becomes a
-        notice with the sentence of the command line, anything else one sentence, and a traceback in our log.
+        """Wrap a ``function`` for visitors; one of its arguments is the ``gr.Request``, which is counted.
+
+        The page shows the message of a UserError; for any other error a general one, with the traceback in the log.
         """
 
         @functools.wraps(function)
@@ -67,46 +68,42 @@ class Stage:
                 raise
             except Exception:
                 traceback.print_exc()
-                raise notice("That did not work with these values. Try others, or load the page again.") from None
+                raise notice("This did not work with these values. Try others, or reload the page.") from None
 
         return answer
 
     def charge(self, request: gr.Request, cost: float) -> None:
-        """Count a request of a visitor.
-
-        Raises:
-            UserError: more than the limit in a minute.
-        """
+        """Count a request of a visitor; raises a UserError beyond the limit per minute."""
         if not self.budget.spend(visitor_of(request, self.behind_proxy), cost):
-            raise UserError(f"At most {self.limits.requests} requests a minute are taken. Wait a little.")
+            raise UserError(f"At most {self.limits.requests} requests a minute are accepted. Wait a little.")
 
     def recording(self, path: str | None, sample_rate: int) -> torch.Tensor:
-        """An upload, decoded within the limits; errors name the file as the visitor does, not where it lies here."""
+        """Decode an upload within the limits; errors show its name, not its path on the server."""
         if not path:
             raise UserError("No recording yet: upload or record a sentence, or take an example.")
         try:
             size = Path(path).stat().st_size / 1e6
             if size > self.limits.megabytes:
-                raise UserError(f"{path} has {size:.0f} MB; at most {self.limits.megabytes:g} MB are taken.")
+                raise UserError(f"{path} has {size:.0f} MB; at most {self.limits.megabytes:g} MB are accepted.")
             return audio.read(path, sample_rate, max_seconds=self.limits.seconds)[0]
         except UserError as error:
             raise UserError(named_plainly(str(error), path)) from None
 
 
-def notice(sentence: str) -> gr.Error:
-    return gr.Error(sentence, title="That doesn't work", print_exception=False)
+def notice(message: str) -> gr.Error:
+    return gr.Error(message, title="That doesn't work", print_exception=False)
 
 
-def named_plainly(sentence: str, path: str | Path) -> str:
-    """The sentence with the name of the file only."""
-    return sentence.replace(str(path), Path(path).name)
+def named_plainly(message: str, path: str | Path) -> str:
+    """Shorten the path of a file in a message to its name."""
+    return message.replace(str(path), Path(path).name)
 
 
 def load(checkpoints: Sequence[Path]) -> dict[str, Synthesizer]:
-    """The models in the package and the given checkpoint folders, by the folder's name, each loaded once.
+    """Load the embedded models and the given checkpoint folders, which are named after their folders.
 
     Raises:
-        UserError: a folder that holds no model that can be read, or a first stage, which makes mels only.
+        UserError: a folder without a readable model, or a first stage, which makes mels only.
     """
     models = {name: Synthesizer.from_pretrained(name) for name in list_pretrained()}
     for folder in checkpoints:
@@ -120,20 +117,20 @@ def load(checkpoints: Sequence[Path]) -> dict[str, Synthesizer]:
 
 
 def sound(waveform: np.ndarray | torch.Tensor, sample_rate: int) -> str:
-    """(T,) -> the path of a file: Gradio scales floats to full volume and turns NaN into silence.
+    """Write a waveform (T,) to a file, as Gradio would scale it to full volume and turn NaN into silence.
 
     Raises:
         UserError: samples that aren't finite.
     """
     if not np.isfinite(np.asarray(waveform)).all():
-        raise UserError("The model gave samples that are not finite. Its weights are damaged; take another model.")
+        raise UserError("The model made samples that are not finite. Its weights are damaged; choose another model.")
     path = cache.fresh("audio.wav")
     audio.write(path, waveform, sample_rate)
     return str(path)
 
 
 def picture(image: Image.Image) -> str:
-    """The path of a file with this image."""
+    """Write an image to a file."""
     path = cache.fresh("image.png")
     image.save(path)
     return str(path)

@@ -1,11 +1,11 @@
-"""Preparing many files: files per second beside a plain loop, and what SIGKILL costs.
+"""Benchmark of the preparation: files per second compared with a plain loop, and the cost of SIGKILL.
 
-    python recipes/bench_prepare.py                               # 10,000 files of 5 s, made (2.2 GB)
-    python recipes/bench_prepare.py --kills 10                    # and killed ten times at random moments
+    python recipes/bench_prepare.py                               # 10,000 synthetic files of 5 s (2.2 GB)
+    python recipes/bench_prepare.py --kills 10                    # killed ten times at random moments as well
 
-The work is the same for both: read a WAV at 22.05 kHz, resample it to 16 kHz, write FLAC. "plain" is one file after the
-other by soundfile and torchaudio, without any check. With --kills, a preparation that was killed again and again should
-end with the manifests of one that was not, and should not have touched again what was done.
+Both read a WAV at 22.05 kHz, resample it to 16 kHz and write FLAC. "plain" is a loop over files with soundfile and
+torchaudio, without any check. With --kills, a preparation that is killed repeatedly should end with the same manifests
+as an uninterrupted one, without processing a finished file again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PARTS = ("train", "valid", "test")
 
 
 def make(folder: Path, count: int, seconds: float) -> None:
-    """Noise under moving envelopes: what a codec finds neither trivial nor incompressible. Files there are kept."""
+    """Write noise with a moving envelope, neither trivial nor incompressible for a codec; existing files are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     envelope = np.sin(np.linspace(0, 6 * np.pi, int(seconds * RATE))) ** 2
     with Bar("Making", count) as bar:
@@ -51,7 +51,7 @@ def make(folder: Path, count: int, seconds: float) -> None:
 
 
 def plain(paths: list[Path], folder: Path) -> float:
-    """Files per second of the loop that one would write."""
+    """Files per second of a plain loop."""
     folder.mkdir(parents=True)
     start = time.perf_counter()
     for path in paths:
@@ -66,15 +66,13 @@ def command(wavs: Path, output: Path) -> list[str]:
 
 
 def finished(output: Path) -> dict[str, tuple[int, int]]:
-    """Of each file that is done, what would change if it were made again."""
+    """Inode and change time of each finished file, which change when it is written again."""
     states = {path.name: path.stat() for path in (output / "audio").glob("*.flac")}
     return {name: (state.st_ino, state.st_ctime_ns) for name, state in states.items()}
 
 
 def kill(wavs: Path, output: Path, more: int, delay: float) -> int:
-    """Prepare until so many more files are there and a moment longer, then SIGKILL; returns how many of those of before
-    were touched again.
-    """
+    """Prepare ``more`` files and ``delay`` seconds longer, then SIGKILL; returns how many finished files changed."""
     before = finished(output)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command(wavs, output), **quiet)
@@ -88,28 +86,28 @@ def kill(wavs: Path, output: Path, more: int, delay: float) -> int:
 
 
 def killed(wavs: Path, work: Path, kills: int, files: int) -> str:
-    """Kill a preparation at random moments, let it end, and compare with one that was not killed."""
+    """Kill a preparation at random moments, let it finish, and compare it with an uninterrupted one."""
     output, moments, touched = work / "killed", random.Random(0), 0
     for number in range(kills):
         more = moments.randint(1, max(2 * files // (kills + 1), 1))
         touched += kill(wavs, output, more, moments.uniform(0, 0.05))
-        print(f"kill {number + 1}: {len(finished(output))} files done, {touched} touched again", flush=True)
+        print(f"kill {number + 1}: {len(finished(output))} files done, {touched} processed again", flush=True)
     before = finished(output)
     for folder in (output, work / "whole"):
         subprocess.run(command(wavs, folder), check=True, stdout=subprocess.DEVNULL)
     now = finished(output)
     touched += sum(now[name] != state for name, state in before.items())
     same = all((output / f"{p}.jsonl").read_bytes() == (work / "whole" / f"{p}.jsonl").read_bytes() for p in PARTS)
-    return f"{kills} kills: manifests {'the same' if same else 'DIFFERENT'}, {touched} finished files touched again"
+    return f"{kills} kills: manifests {'the same' if same else 'DIFFERENT'}, {touched} finished files processed again"
 
 
 def bench(options: argparse.Namespace, work: Path) -> None:
     wavs = work / "wavs"
     make(wavs, options.files, options.seconds)
     sources = sources_in(wavs)
-    some = limited(sources, min(options.plain, len(sources)))
-    rate = plain([source.path for source in some], work / "plain")
-    print(f"plain loop, {len(some)} files: {rate:.1f} files/s", flush=True)
+    subset = limited(sources, min(options.plain, len(sources)))
+    rate = plain([source.path for source in subset], work / "plain")
+    print(f"plain loop, {len(subset)} files: {rate:.1f} files/s", flush=True)
     start = time.perf_counter()
     prepare(sources, work / "ours", Settings(TARGET_RATE), options.num_workers)
     ours = len(sources) / (time.perf_counter() - start)

@@ -3,16 +3,14 @@
 python recipes/bench_training.py [--config v1] [--batch 2] [--segment 8192] [--steps 7] [--compile] [-o bench.json]
 python recipes/bench_training.py --device cuda --precision bf16 --batch 16 --steps 50 --compile
 
-"ours" is wavegan's Trainer with the published settings. "plain" is the loop of Kong 2020 (arXiv 2010.05646, sections 2
-and 3.1) as the paper describes it: real and fake go through the discriminators one after the other, in the turns of
-both players; nothing is frozen or detached in the generator's turn, so the discriminators get gradients that nobody
-uses; the multi-period discriminator is made of Conv2d with kernels (k, 1). What is learned is the same: same
-generator class, log-mel, starting weights, batches, objective and precision, and AdamW at the published rate. Ours does
-more in a step: it checks that losses and gradients are finite and keeps averaged weights.
+"ours" is wavegan's Trainer with the published settings. "plain" is the loop of Kong 2020 (arXiv 2010.05646), in
+bench_plain.py. Both train the same: generator class, log-mel, initial weights, batches, objective and precision, and
+AdamW at the published rate. Ours does more in a step: it checks that losses and gradients are finite and keeps averaged
+weights.
 
-The sides take their steps in turns, so that a busy moment of the machine meets all of them; each figure is a median.
-Peak memory is that of a process that runs one side alone: on a CPU all of its resident memory, on a GPU what PyTorch
-allocated there. The mel losses are L1 distances of log-mels, at the first and at the last step.
+The sides take steps in turns, so that a busy moment of the machine affects all of them; speeds are medians. Peak memory
+is of a process that runs one side alone: on a CPU its resident memory, on a GPU the memory allocated by PyTorch. The
+mel losses are L1 distances of log-mels, at the first and at the last step.
 """
 
 from __future__ import annotations
@@ -28,18 +26,23 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from bench_plain import (
+    BETAS,
+    FEATURE_MATCHING_WEIGHT,
+    LEARNING_RATE,
+    MEL_WEIGHT,
+    NUM_DISCRIMINATORS,
+    NUM_HIDDEN_MAPS,
+    Plain,
+)
+from torch import Tensor
 
 from wavegan import audio
-from wavegan.audio.log_mel import LogMel
 from wavegan.core import config
 from wavegan.core.errors import UserError, reported
 from wavegan.core.files import write_json
 from wavegan.data import manifest
 from wavegan.data.manifest import Utterance
-from wavegan.data.segments import Segments
 from wavegan.models.generators import hifigan
 from wavegan.training import profiling
 from wavegan.training.recipe import Recipe
@@ -48,22 +51,8 @@ from wavegan.training.trainer import Trainer
 SAMPLE_RATE, N_FFT, HOP_LENGTH = 22050, 1024, 256
 FEATURES = {"sample_rate": SAMPLE_RATE, "n_fft": N_FFT, "hop_length": HOP_LENGTH, "n_mels": 80}
 CONFIGS = {"v1": hifigan.V1, "v2": hifigan.V2, "v3": hifigan.V3}
-LEARNING_RATE, BETAS = 2e-4, (0.8, 0.99)
-MEL_WEIGHT, FEATURE_MATCHING_WEIGHT = 45, 2
-NUM_JUDGES, NUM_HIDDEN_MAPS = 8, 46
-PERIODS = (2, 3, 5, 7, 11)
-PERIOD_WIDTHS = (1, 32, 128, 512, 1024, 1024)
-SCALE_LAYERS = (  # channels in and out, kernel, stride, groups
-    (1, 128, 15, 1, 1),
-    (128, 128, 41, 2, 4),
-    (128, 256, 41, 2, 16),
-    (256, 512, 41, 4, 16),
-    (512, 1024, 41, 4, 16),
-    (1024, 1024, 41, 1, 16),
-    (1024, 1024, 5, 1, 1),
-)
 SIDES = ("plain", "ours", "compiled")
-WARM_UP_STEPS = 2  # the second one meets optimizers that have their state; compiled code is compiled in the first
+WARM_UP_STEPS = 2  # the optimizers' state is allocated and code compiled in the first
 
 
 def speech_like(num_samples: int, seed: int) -> Tensor:
@@ -80,7 +69,7 @@ def speech_like(num_samples: int, seed: int) -> Tensor:
 
 
 def write_corpus(folder: Path, segment: int) -> None:
-    """A few seconds of made speech and their manifests, clips at least twice as long as a segment."""
+    """Write a few seconds of synthetic speech with manifests, clips at least twice as long as a segment."""
     num_samples = max(2 * segment, 2 * SAMPLE_RATE)
     utterances = []
     for i in range(4):
@@ -92,13 +81,13 @@ def write_corpus(folder: Path, segment: int) -> None:
 
 
 def build_recipe(options: argparse.Namespace, folder: Path, compiled: bool = False) -> Recipe:
-    """The published training, as a recipe; our weights are of means over judges and maps, the paper's of sums."""
-    weights = {"adversarial": NUM_JUDGES, "feature_matching": FEATURE_MATCHING_WEIGHT * NUM_HIDDEN_MAPS}
+    """The published training as a recipe; weights are of means over discriminators and maps, the paper's of sums."""
+    weights = {"adversarial": NUM_DISCRIMINATORS, "feature_matching": FEATURE_MATCHING_WEIGHT * NUM_HIDDEN_MAPS}
     trainer = {
         "max_steps": WARM_UP_STEPS + options.steps,
         "learning_rate": LEARNING_RATE,
         "betas": BETAS,
-        "final_learning_rate": 1,  # the published decay, by epochs, would not be seen in so few steps
+        "final_learning_rate": 1,  # the published decay, by epochs, is negligible in so few steps
         "compile": compiled,
         "clip_norm": 1e9,  # the paper clips nothing
         "accelerator": {"cpu": "cpu", "cuda": "gpu"}[options.device],
@@ -111,7 +100,7 @@ def build_recipe(options: argparse.Namespace, folder: Path, compiled: bool = Fal
         "discriminators": [{"name": "period"}, {"name": "scale"}],
         "objective": {
             "weights": {**weights, "mel": MEL_WEIGHT},
-            "mel_resolutions": [(N_FFT, HOP_LENGTH, 80)],  # not used, but checked against the segment
+            "mel_resolutions": [(N_FFT, HOP_LENGTH, 80)],  # unused, but checked against the segment length
         },
         "data": {
             "train": folder / "train.jsonl",
@@ -125,146 +114,19 @@ def build_recipe(options: argparse.Namespace, folder: Path, compiled: bool = Fal
 
 
 class Ours:
-    """The Trainer, step by step."""
+    """The package's Trainer, step by step."""
 
     def __init__(self, recipe: Recipe, folder: Path):
         self.trainer = Trainer(recipe, folder)
-        self.trainer.watch.running = False  # it runs in the first steps of a training only, and waits for the GPU
+        self.trainer.game.watch.running = False  # it synchronizes the GPU, in a training's first steps only
         self.generator, self.discriminators = self.trainer.generator, self.trainer.discriminators
 
     def step(self) -> Tensor:
-        """One step; returns its mel loss."""
+        """Train on one batch; returns its mel loss."""
         self.trainer._set_learning_rate()
         logs = self.trainer.train_step()
         self.trainer.step += 1
         return logs["train/g/mel"]
-
-
-class PlainPeriodJudge(nn.Module):
-    """Hears every p-th sample: the waveform is folded into rows of p samples, and kernels (k, 1) go down its columns.
-
-    (B, 1, T) -> the feature maps of all layers, the logits last.
-    """
-
-    def __init__(self, period: int):
-        super().__init__()
-        self.period = period
-        layers = []
-        for i in range(5):
-            stride = 3 if i < 4 else 1
-            conv = nn.Conv2d(PERIOD_WIDTHS[i], PERIOD_WIDTHS[i + 1], (5, 1), (stride, 1), padding=(2, 0))
-            layers.append(weight_norm(conv))
-        self.layers = nn.ModuleList(layers)
-        self.last = weight_norm(nn.Conv2d(PERIOD_WIDTHS[-1], 1, (3, 1), padding=(1, 0)))
-
-    def forward(self, waveform: Tensor) -> list[Tensor]:
-        missing = -waveform.shape[2] % self.period
-        folded = F.pad(waveform, (0, missing), mode="reflect") if missing else waveform
-        return layer_by_layer(self, folded.view(len(folded), 1, -1, self.period))
-
-
-class PlainScaleJudge(nn.Module):
-    """Hears the waveform as it is given, by strided and grouped convolutions with long kernels.
-
-    (B, 1, T) -> the feature maps of all layers, the logits last.
-    """
-
-    def __init__(self, norm):  # noqa: ANN001
-        super().__init__()
-        self.layers = nn.ModuleList(
-            norm(nn.Conv1d(c_in, c_out, kernel, stride, padding=kernel // 2, groups=groups))
-            for c_in, c_out, kernel, stride, groups in SCALE_LAYERS
-        )
-        self.last = norm(nn.Conv1d(SCALE_LAYERS[-1][1], 1, 3, padding=1))
-
-    def forward(self, waveform: Tensor) -> list[Tensor]:
-        return layer_by_layer(self, waveform)
-
-
-def layer_by_layer(judge: PlainPeriodJudge | PlainScaleJudge, x: Tensor) -> list[Tensor]:
-    maps = []
-    for layer in judge.layers:
-        x = F.leaky_relu(layer(x), 0.1)
-        maps.append(x)
-    return [*maps, judge.last(x)]
-
-
-class PlainJudges(nn.Module):
-    """Five periods, and three scales: the waveform, and twice the average of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.periods = nn.ModuleList(PlainPeriodJudge(period) for period in PERIODS)
-        self.scales = nn.ModuleList(PlainScaleJudge(norm) for norm in (spectral_norm, weight_norm, weight_norm))
-        self.halve = nn.AvgPool1d(4, 2, padding=2)
-
-    def forward(self, waveform: Tensor) -> list[list[Tensor]]:
-        judged = [judge(waveform) for judge in self.periods]
-        for i, judge in enumerate(self.scales):
-            waveform = self.halve(waveform) if i else waveform
-            judged.append(judge(waveform))
-        return judged
-
-
-class Plain:
-    """The published training loop, one batch a step."""
-
-    def __init__(self, recipe: Recipe, device: str):
-        self.device, self.number = torch.device(device), 0
-        features = recipe.task.features
-        self.autocast = torch.autocast(device, torch.bfloat16, enabled=recipe.trainer.precision == "bf16-mixed")
-        self.batches = Segments(manifest.read(recipe.data.train), recipe.data, features, recipe.trainer.seed)
-        self.input_mel = LogMel(features).to(device)
-        # The loss compares up to the Nyquist frequency; the epsilon keeps the root's gradient finite in silence.
-        self.loss_mel = LogMel(features.model_copy(update={"fmax": None, "epsilon": 1e-10})).to(device)
-        self.generator = recipe.generator.build(recipe.task).to(device)
-        self.discriminators = PlainJudges().to(device)
-        self.optimizer_g = torch.optim.AdamW(self.generator.parameters(), LEARNING_RATE, BETAS)
-        self.optimizer_d = torch.optim.AdamW(self.discriminators.parameters(), LEARNING_RATE, BETAS)
-
-    @torch.no_grad()
-    def begin_as(self, ours: Ours) -> None:
-        """Take over weights and spectral norm's vectors; a (k, 1) kernel holds what a k kernel holds."""
-        for mine, other in ((self.generator, ours.generator), (self.discriminators, ours.discriminators)):
-            for kind in ("parameters", "buffers"):
-                for own, given in zip(getattr(mine, kind)(), getattr(other, kind)(), strict=True):
-                    own.copy_(given.view_as(own))
-
-    def step(self) -> Tensor:
-        """One step; returns its mel loss."""
-        real = self.batches.batch(self.number).waveform.to(self.device)
-        self.number += 1
-        with self.autocast:
-            fake = self.generator(self.input_mel(real))
-        self.train_discriminators(real, fake.detach())
-        return self.train_generator(real, fake)
-
-    def train_discriminators(self, real: Tensor, fake: Tensor) -> None:
-        self.optimizer_d.zero_grad()
-        with self.autocast:
-            of_real, of_fake = self.discriminators(real), self.discriminators(fake)
-        loss = sum(
-            (1 - r[-1].float()).square().mean() + f[-1].float().square().mean()
-            for r, f in zip(of_real, of_fake, strict=True)
-        )
-        loss.backward()
-        self.optimizer_d.step()
-
-    def train_generator(self, real: Tensor, fake: Tensor) -> Tensor:
-        self.optimizer_g.zero_grad()
-        with self.autocast:
-            of_real, of_fake = self.discriminators(real), self.discriminators(fake)
-        adversarial = sum((1 - f[-1].float()).square().mean() for f in of_fake)
-        # Without the logits, as ours: the adversarial term drives them already.
-        matching = sum(
-            F.l1_loss(f.float(), r.float())
-            for fakes, reals in zip(of_fake, of_real, strict=True)
-            for f, r in zip(fakes[:-1], reals[:-1], strict=True)
-        )
-        mel = F.l1_loss(self.loss_mel(fake), self.loss_mel(real))
-        (adversarial + FEATURE_MATCHING_WEIGHT * matching + MEL_WEIGHT * mel).backward()
-        self.optimizer_g.step()
-        return mel.detach()
 
 
 def build(name: str, options: argparse.Namespace, folder: Path) -> Ours | Plain:
@@ -273,7 +135,7 @@ def build(name: str, options: argparse.Namespace, folder: Path) -> Ours | Plain:
 
 
 def peak_memory(name: str, options: argparse.Namespace) -> int:
-    """Bytes that one side needs at most, in this process."""
+    """Peak memory of one side in this process, in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(Path(folder), options.segment)
         side = build(name, options, Path(folder))
@@ -283,7 +145,7 @@ def peak_memory(name: str, options: argparse.Namespace) -> int:
 
 
 def peak_memory_alone(name: str, options: argparse.Namespace) -> int:
-    """The same, from a process of its own."""
+    """Peak memory of one side in a separate process, in bytes."""
     values = {"batch": options.batch, "segment": options.segment, "config": options.config}
     values |= {"device": options.device, "precision": options.precision, "only": name}
     command = [sys.executable, __file__, *(f"--{key}={value}" for key, value in values.items())]
@@ -296,11 +158,11 @@ def peak_memory_alone(name: str, options: argparse.Namespace) -> int:
 
 
 def measure(names: list[str], options: argparse.Namespace) -> dict[str, dict]:
-    """Steps of all sides in turns, from the same weights, on the same batches."""
+    """Train all sides in turns, from the same weights, on the same batches."""
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(Path(folder), options.segment)
         sides = {name: build(name, options, Path(folder)) for name in names}
-        sides["plain"].begin_as(sides["ours"])
+        sides["plain"].copy_weights(sides["ours"].generator, sides["ours"].discriminators)
         results = {name: {"parameters": count_parameters(side)} for name, side in sides.items()}
         seconds, losses = ({name: [] for name in names} for _ in range(2))
         for i in range(WARM_UP_STEPS + options.steps):
@@ -343,8 +205,9 @@ def report(results: dict[str, dict], options: argparse.Namespace) -> str:
         ratio = speed / results["plain"]["steps_per_second"]
         label = {"compiled": "ours, compiled"}.get(name, name)
         lines.append(f"| {label} | {speed:.3f} | {ratio:.2f} | {memory:.2f} | {losses[0]:.4f} | {losses[-1]:.4f} |")
-    apart = [abs(a / b - 1) for a, b in zip(results["ours"]["mel_losses"], results["plain"]["mel_losses"], strict=True)]
-    lines += ["", f"The mel losses of ours and plain differ by {100 * max(apart):.2f} % at most, over {last} steps."]
+    pairs = zip(results["ours"]["mel_losses"], results["plain"]["mel_losses"], strict=True)
+    largest = 100 * max(abs(a / b - 1) for a, b in pairs)
+    lines += ["", f"The mel losses of ours and plain differ by {largest:.2f} % at most, over {last} steps."]
     return "\n".join(lines)
 
 
@@ -385,7 +248,7 @@ def main() -> None:
         print(json.dumps({"peak_memory": peak_memory(options.only, options)}))
         return
     names = list(SIDES if options.compile else SIDES[:2])
-    # Before this process grows: a child's peak memory begins at that of its parent.
+    # First, as the peak memory of a child starts at its parent's.
     peaks = {name: peak_memory_alone(name, options) for name in names}
     results = measure(names, options)
     for name, result in results.items():

@@ -1,13 +1,14 @@
-"""What is learned in the same time: variants of a recipe, each trained for as many steps as fit into the minutes.
+"""Comparison of variants of a recipe, each trained for the same time.
 
 python recipes/compare.py recipes/prompts/ablation.yaml -o runs/ablation [--at-once 2] [data.train=... ...]
 
-A study (YAML) names minutes, a recipe and variants, each a list of overrides of it. The variants' steps are timed in
-turns on this machine, which should do nothing else meanwhile; their learning-rate schedules then end when the minutes
-do. Trained with --at-once 2, two share the machine, one thread each: their steps take longer, but there are as many of
-them, so the result is the same. Interrupted, the same command goes on, also with variants added to the study.
+A study (YAML) has minutes, a recipe and variants, each a list of overrides. The variants' steps are timed in turns on
+this machine, which should be idle otherwise; each variant then trains for as many steps as fit into the minutes, with a
+learning-rate schedule that ends there. With --at-once 2, two trainings share the machine, one thread each: their steps
+take longer, but their number and the result are the same. The same command continues after an interrupt, also with
+variants added to the study.
 
-Writes a table of the last validation, and PESQ over minutes as a picture; the minutes are steps at the measured speed,
+Writes a table of the last validation, and a picture of PESQ over minutes; the minutes are steps at the measured speed,
 without validations.
 """
 
@@ -45,9 +46,7 @@ COLUMNS = {"pesq": "PESQ", "estoi": "ESTOI", "mel_l1": "mel L1", "multi_resoluti
 
 
 class Study(Config):
-    """``minutes`` of training on this machine for each variant of ``recipe``, a file beside the study's, with
-    ``changes``.
-    """
+    """``minutes``: for each variant; ``recipe``: relative to the study; ``changes``: overrides of all variants."""
 
     minutes: float = Field(gt=0)
     recipe: str
@@ -56,25 +55,22 @@ class Study(Config):
 
 
 def measure(commands: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-    """For each variant: parameters, and of each phase its share of the steps and the seconds of one, medians of rounds
-    in turns.
-    """
+    """Parameters of each variant, and its phases: share of the steps, and seconds per step as a median of rounds."""
     torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as folder:
         trainers = {}
         for name, (recipe, *overrides) in commands.items():
             trainers[name] = Trainer(load_recipe(recipe, overrides), Path(folder) / name)
-            trainers[name].watch.running = False
+            trainers[name].game.watch.running = False
         seconds: dict[str, dict[str, list[float]]] = {name: {} for name in trainers}
         for i in range(WARM_UP_ROUNDS + ROUNDS):
             for name, trainer in trainers.items():
                 for phase, first, _ in runs.phases(trainer):
-                    found = runs.time_step(trainer, first + i * (trainer.config.critic_steps + 1))
-                    seconds[name].setdefault(phase, []).append(found)
+                    step = first + i * (trainer.config.critic_steps + 1)
+                    seconds[name].setdefault(phase, []).append(runs.time_step(trainer, step))
         speeds = {}
         for name, trainer in trainers.items():
-            trainer.tracker.close()
-            medians = {phase: statistics.median(found[WARM_UP_ROUNDS:]) for phase, found in seconds[name].items()}
+            medians = {phase: statistics.median(times[WARM_UP_ROUNDS:]) for phase, times in seconds[name].items()}
             steps = trainer.config.max_steps
             phases = [[count / steps, medians[phase]] for phase, _, count in runs.phases(trainer)]
             speeds[name] = {"parameters": sum(p.numel() for p in trainer.ema.parameters()), "phases": phases}
@@ -82,7 +78,7 @@ def measure(commands: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
 
 
 def steps_in(minutes: float, speed: dict[str, Any]) -> int:
-    """How many steps fit."""
+    """The number of steps that fit."""
     return max(int(minutes / minutes_at(1.0, speed)), VALIDATIONS)
 
 
@@ -96,7 +92,7 @@ def minutes_at(share: float, speed: dict[str, Any], steps: float = 1.0) -> float
 
 
 def train(command: list[str], run: Path, steps: int, threads: int) -> None:
-    """Train or go on; what it says goes to RUN.log."""
+    """Train or continue; the output goes to RUN.log."""
     call = [sys.executable, "-m", "wavegan", "train"]
     if native.has_trainer(run):
         call += ["--resume", str(run)]
@@ -107,12 +103,12 @@ def train(command: list[str], run: Path, steps: int, threads: int) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         status = subprocess.run(call, stdout=log, stderr=log, env=environment).returncode
     if status:
-        raise UserError(f"Training {run} ended with status {status}: see {log.name}. The same command goes on.")
+        raise UserError(f"Training {run} ended with status {status}: see {log.name}. The same command continues.")
     print(f"Trained {run}.", file=sys.stderr)
 
 
 def train_all(calls: list[tuple], at_once: int) -> None:
-    """``train`` with each of these arguments; after a failure or an interrupt, those that haven't begun never do."""
+    """Call ``train`` with each of these arguments; after a failure or an interrupt, no other training begins."""
     stopped = threading.Event()
 
     def train_unless_stopped(*arguments: Any) -> None:
@@ -121,7 +117,7 @@ def train_all(calls: list[tuple], at_once: int) -> None:
         try:
             train(*arguments)
         except BaseException:
-            stopped.set()  # by who sees it first: another may begin before the caller hears of it
+            stopped.set()  # here: another could begin before the caller is notified
             raise
 
     pool = ThreadPoolExecutor(at_once)
@@ -141,12 +137,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def same_study(path: Path, study: dict[str, Any]) -> None:
-    """Variants can be added to a study. Raises UserError: the minutes, or what was to be trained, are others."""
+    """Check that a stored study has the same minutes and recipes, and store the new one, which may add variants."""
     study = json.loads(json.dumps(study))
     before = read_json(path) if path.exists() else study
     known = {name: study["recipes"].get(name) for name in before["recipes"]}
     if study["minutes"] != before["minutes"] or known != before["recipes"]:
-        raise UserError(f"{path} is of another study: other minutes, variants or recipes. Choose another --output.")
+        raise UserError(
+            f"{path} is of another study: minutes, variants or recipes differ. Choose another --output."
+        )
     write_json(path, study)
 
 
@@ -157,7 +155,7 @@ def curve(run: Path, metric: str) -> list[tuple[int, float]]:
 
 
 def table(output: Path, speeds: dict[str, dict[str, Any]], minutes: float) -> str:
-    """In Markdown, the last validation of each variant."""
+    """The last validation of each variant, in Markdown."""
     lines = [f"{minutes:g} minutes each, last validation:", ""]
     lines += ["| | parameters | steps | " + " | ".join(COLUMNS.values()) + " |", "|---" * (3 + len(COLUMNS)) + "|"]
     for name, speed in speeds.items():
@@ -185,9 +183,9 @@ def draw(output: Path, speeds: dict[str, dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="study (.yaml)")
-    parser.add_argument("overrides", nargs="*", help="of every variant")
+    parser.add_argument("overrides", nargs="*", help="overrides of every variant")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs, table and picture")
-    parser.add_argument("--at-once", type=int, default=1, help="trainings that share the cores (default: 1)")
+    parser.add_argument("--at-once", type=int, default=1, help="parallel trainings that share the cores (default: 1)")
     options = parser.parse_intermixed_args()
     require("pesq")
     if options.at_once < 1:
@@ -202,7 +200,7 @@ def main() -> None:
     measured = options.output / "speeds.json"
     speeds = read_json(measured) if measured.exists() else {}
     if missing := {name: command for name, command in commands.items() if name not in speeds}:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # with which its memory goes
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # which frees its memory
             speeds |= pool.submit(measure, missing).result()
         write_json(measured, speeds)
     threads = max(1, torch.get_num_threads() // options.at_once)

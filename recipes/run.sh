@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
-# What every recipe's run.sh does: wavegan recipe run recipes/NAME [options of recipes/NAME/prepare.py], whose own options
-# may stand before it: from=2 to=2 recipe=spectral_large data=DIR beside=MODEL recipes/run.sh NAME
+# Shared by the run.sh of all recipes: wavegan recipe run FOLDER [options of prepare.py] [KEY=VALUE of the training].
+# Options of `wavegan recipe run` are variables: from=2 to=2 recipe=spectral_large data=DIR beside=MODEL recipes/run.sh NAME
 set -euo pipefail
+folder=$(dirname "$0")
+if [ ! -f "$folder/prepare.py" ]; then  # not a copy inside of a recipe's folder: the first argument is its name
+  folder=$folder/$1
+  shift
+fi
 options=()
 for option in from to recipe data beside; do
   if [ -n "${!option:-}" ]; then options+=("--$option" "${!option}"); fi
 done
-exec wavegan recipe run "$(dirname "$0")/$1" ${options[@]+"${options[@]}"} "${@:2}"
+exec wavegan recipe run "$folder" ${options[@]+"${options[@]}"} "$@"

@@ -1,11 +1,11 @@
-"""Resume equals never having stopped: a training that is killed again and again, beside one that isn't.
+"""Test of resuming: a training that is killed repeatedly must equal an uninterrupted one.
 
     python recipes/soak.py [RECIPE.yaml key=value ...] [--kills 50] [--processes 1] [--output runs/soak]
 
-Trains the recipe once to its end. Then again in processes that get SIGKILL, or every third time SIGTERM, at random
-moments, and go on by `--resume` each time. At every end weights, optimizers, averages and curves must be the same, bit
-for bit; if kills are left, it begins anew. Without a recipe it is a small one, with everything in it that has a state,
-on made speech. Of your own, take one of a few minutes, with a small trainer.checkpoint_interval.
+Trains the recipe once to its end, then again in processes that get SIGKILL, or every third time SIGTERM, at random
+moments and continue by `--resume`. At the end weights, optimizers, averages and curves must be bit-identical; if kills
+are left, the training starts over. The default recipe is small, with all parts that have a state, on synthetic speech.
+Your own recipe should take a few minutes and have a small trainer.checkpoint_interval.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", nargs="*", help="recipe and overrides")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--processes", type=int, default=1, help="of each training, by torchrun")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--processes", type=int, default=1, help="number of processes of each training, by torchrun")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     parser.add_argument("--output", "-o", type=Path, default=Path("runs/soak"))
     options = parser.parse_intermixed_args()
     whole, killed = options.output / "whole", options.output / "killed"
@@ -75,12 +75,12 @@ def main() -> None:
     start = time.monotonic()
     end = run(options, whole, None)
     if end:
-        raise UserError(f"The training itself ends with status {end}; see {options.output / 'log'}.")
+        raise UserError(f"The uninterrupted training ended with status {end}; see {options.output / 'log'}.")
     longest = max((time.monotonic() - start) / 3, 1.0)
     moments, survived, lost = random.Random(options.seed), 0, []
     while survived < options.kills:
         shot = signal.SIGTERM if survived % 3 == 2 else signal.SIGKILL
-        if run(options, killed, (moments.uniform(0, longest), shot)) == 0:  # finished before it was hit: once more
+        if run(options, killed, (moments.uniform(0, longest), shot)) == 0:  # finished before the kill
             check(whole, killed, survived)
             shutil.rmtree(killed)
             continue
@@ -88,7 +88,7 @@ def main() -> None:
         lost.append(max(last_step(killed) - saved_step(killed), 0))
         print(f"kill {survived}: at step {last_step(killed)}, {lost[-1]} steps to repeat", flush=True)
     if end := run(options, killed, None):
-        raise UserError(f"Going on after {survived} kills ends with status {end}; see {options.output / 'log'}.")
+        raise UserError(f"Resuming after {survived} kills ended with status {end}; see {options.output / 'log'}.")
     check(whole, killed, survived)
     print(f"{survived} kills, at most {max(lost)} steps to repeat: the same weights and curves, bit for bit.")
 
@@ -99,7 +99,7 @@ def check(whole: Path, killed: Path, survived: int) -> None:
 
 
 def run(options: argparse.Namespace, folder: Path, shot: tuple[float, signal.Signals] | None) -> int:
-    """Begin or go on; ``shot``: after how many seconds of training which signal."""
+    """Start or resume a training; ``shot``: seconds of training and the signal to send then."""
     command = [sys.executable, "-m"]
     if options.processes > 1:
         command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(options.processes), "-m"]
@@ -114,10 +114,10 @@ def run(options: argparse.Namespace, folder: Path, shot: tuple[float, signal.Sig
         if shot:
             written = metrics_size(folder)
             while process.poll() is None and metrics_size(folder) == written:
-                time.sleep(0.01)  # until it trains
+                time.sleep(0.01)  # until it logs
             time.sleep(shot[0])
             target = process.pid
-            if options.processes > 1 and shot[1] == signal.SIGKILL:  # one of them; torchrun ends the others
+            if options.processes > 1 and shot[1] == signal.SIGKILL:  # to one of them; torchrun ends the others
                 children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
                 target = int((children.stdout.split() or [process.pid])[-1])
             if process.poll() is None:
@@ -131,7 +131,7 @@ def metrics_size(folder: Path) -> int:
 
 
 def curves(folder: Path) -> list[dict]:
-    """Lines of metrics.jsonl without the speed; one cut short by a kill is left out."""
+    """Lines of metrics.jsonl without the speed and without incomplete lines."""
     lines = []
     for line in (folder / "metrics.jsonl").read_text().splitlines() if metrics_size(folder) else []:
         try:
@@ -149,17 +149,17 @@ def saved_step(folder: Path) -> int:
     return native.load_trainer(folder)["step"] if native.has_trainer(folder) else 0
 
 
-def compare(one: Path, other: Path) -> list[str]:
-    """Names of what differs between two finished runs."""
-    differ = unequal("", *(native.load_trainer(folder) for folder in (one, other)))
-    return differ + (["metrics.jsonl"] if curves(one) != curves(other) else [])
+def compare(first: Path, second: Path) -> list[str]:
+    """Names of the differences between two finished runs."""
+    differ = unequal("", *(native.load_trainer(folder) for folder in (first, second)))
+    return differ + (["metrics.jsonl"] if curves(first) != curves(second) else [])
 
 
 def unequal(name: str, a: object, b: object) -> list[str]:
     if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        return [found for key in a for found in unequal(f"{name}.{key}", a[key], b[key])]
+        return [path for key in a for path in unequal(f"{name}.{key}", a[key], b[key])]
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return [found for i, pair in enumerate(zip(a, b, strict=True)) for found in unequal(f"{name}.{i}", *pair)]
+        return [path for i, pair in enumerate(zip(a, b, strict=True)) for path in unequal(f"{name}.{i}", *pair)]
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         return [] if torch.equal(a, b) else [name]
     return [] if a == b else [name]

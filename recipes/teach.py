@@ -1,4 +1,4 @@
-"""What generated clips are good for: a classifier taught by them, by few real clips, and by both; tested on real ones.
+"""Train classifiers on generated clips, on few real clips and on both; report their accuracy on real test clips.
 
 python recipes/teach.py digits-8k --data data/fsdd -o runs/results/teach.json
 """
@@ -15,22 +15,22 @@ from wavegan.core.files import write_json
 from wavegan.evaluation import classifiers
 from wavegan.evaluation.generated_sets import Clips, generated_clips, read_corpus
 from wavegan.inference.synthesizer import Synthesizer
-from wavegan.models.classifier import JudgeConfig
+from wavegan.models.classifier import ClassifierConfig
 
 SEED = 7  # of the generated clips; not that of the evaluation
 
 
 def few(clips: Clips, count: int) -> Clips:
     """``count`` clips of each label, evenly spaced over its clips."""
-    labels = clips.columns["label"]
-    places = [torch.where(labels == label)[0] for label in labels.unique()]
-    chosen = torch.cat([own[torch.linspace(0, len(own) - 1, min(count, len(own))).long()] for own in places])
+    labels = clips.labels["label"]
+    groups = [torch.where(labels == label)[0] for label in labels.unique()]
+    chosen = torch.cat([group[torch.linspace(0, len(group) - 1, min(count, len(group))).long()] for group in groups])
     return Clips(clips.waveforms[chosen], {"label": labels[chosen]})
 
 
-def both(one: Clips, other: Clips) -> Clips:
-    labels = torch.cat([one.columns["label"], other.columns["label"]])
-    return Clips(torch.cat([one.waveforms, other.waveforms]), {"label": labels})
+def joined(first: Clips, second: Clips) -> Clips:
+    labels = torch.cat([first.labels["label"], second.labels["label"]])
+    return Clips(torch.cat([first.waveforms, second.waveforms]), {"label": labels})
 
 
 def main() -> None:
@@ -45,17 +45,18 @@ def main() -> None:
         raise UserError(f"--count and --few must be above 0, and the folder {options.output.parent} must exist.")
     model = Synthesizer.from_pretrained(options.model)
     corpus = read_corpus(options.data / "train.jsonl", options.data / "test.jsonl", [model])
-    made = generated_clips(model, options.count, corpus, SEED)
-    taught = {f"{options.count} generated": made, f"all {len(corpus.train.waveforms)} real": corpus.train}
+    generated = generated_clips(model, options.count, corpus, SEED)
+    sets = {f"{options.count} generated": generated, f"all {len(corpus.train.waveforms)} real": corpus.train}
     for count in options.few:
-        taught[f"{count} real of each label"] = few(corpus.train, count)
-        taught[f"{count} real of each label + generated"] = both(few(corpus.train, count), made)
+        sets[f"{count} real of each label"] = few(corpus.train, count)
+        sets[f"{count} real of each label + generated"] = joined(few(corpus.train, count), generated)
     rate, length = model.sample_rate, corpus.train.waveforms.shape[-1]
-    contents = JudgeConfig(kind="frames", classes=corpus.words["label"], sample_rate=rate, length=length, seed=11)
+    classes = corpus.vocabularies["label"]
+    config = ClassifierConfig(kind="frames", classes=classes, sample_rate=rate, length=length, seed=11)
     results = {}
-    for name, clips in taught.items():
-        one = classifiers.fit(contents, clips.waveforms, clips.columns["label"])
-        results[name] = classifiers.accuracy(one, corpus.test.waveforms, corpus.test.columns["label"])
+    for name, clips in sets.items():
+        classifier = classifiers.fit(config, clips.waveforms, clips.labels["label"])
+        results[name] = classifiers.accuracy(classifier, corpus.test.waveforms, corpus.test.labels["label"])
         print(f"{name}: {100 * results[name]:.1f} % of {len(corpus.test.waveforms)} real test clips", flush=True)
     write_json(options.output, results)
 

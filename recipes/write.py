@@ -1,8 +1,8 @@
-"""Writes the recipes of all corpora that have their settings by rate: what differs between them is derived, once.
+"""Write the recipes of all corpora whose settings follow from the sample rate.
 
-    python recipes/write.py            # after a change of wavegan/presets.py, of a corpus's rate, or a new corpus
+    python recipes/write.py     # after a change of wavegan/training/presets.py or of a corpus's rate, or a new corpus
 
-The vocoders come from wavegan/presets.py; generators of labelled clips are those of sc09 under another name.
+Vocoders come from the presets; generators of labelled clips are those of sc09 under another name.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from pathlib import Path
 from wavegan.training.presets import FAMILIES, recipe_text
 
 RECIPES = Path(__file__).parent
-LABELLED = {"audiomnist": "digits", "speech_commands": "words"}  # and what their last recipe is called
-BY_HAND = ("fsdd", "sc09")  # tuned for their one corpus
+LABELLED = {"audiomnist": "digits", "speech_commands": "words"}  # with the names of their last recipes
+BY_HAND = ("fsdd", "sc09", "lhotse")  # tuned for the corpus, or without recipes
 
 
 def texts() -> dict[Path, str]:
-    """What each generated recipe should hold, by its path."""
-    found: dict[Path, str] = {}
+    """The contents of each generated recipe, by path."""
+    recipes: dict[Path, str] = {}
     for script in sorted(RECIPES.glob("*/prepare.py")):
-        corpus = runpy.run_path(str(script)).get("CORPUS")
-        if corpus and corpus.name not in BY_HAND:
+        corpus = None if script.parent.name in BY_HAND else runpy.run_path(str(script)).get("CORPUS")
+        if corpus:
             for family in FAMILIES:
-                found[script.with_name(f"{family}.yaml")] = recipe_text(family, corpus.name, corpus.sample_rate)
+                recipes[script.with_name(f"{family}.yaml")] = recipe_text(family, corpus.name, corpus.sample_rate)
     for name, last in LABELLED.items():
         for stage in ("vocoder", "frames", "digits"):
-            found[RECIPES / name / f"{last if stage == 'digits' else stage}.yaml"] = _labelled(name, stage)
-    return found
+            recipes[RECIPES / name / f"{last if stage == 'digits' else stage}.yaml"] = _labelled(name, stage)
+    return recipes
 
 
 def _labelled(name: str, stage: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests import processes
 from wavegan import audio
 from wavegan.data import manifest
 from wavegan.data.manifest import Utterance
@@ -19,6 +22,13 @@ RATE = 16000
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core, with one thread each
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def forks(monkeypatch) -> None:
+    """Python programs that a test starts by subprocess are forks of a process that has imported the package."""
+    if sys.platform == "linux":
+        monkeypatch.setattr(subprocess, "Popen", processes.Popen)
 
 
 def free_port() -> int:

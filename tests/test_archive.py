@@ -188,7 +188,7 @@ def test_what_the_system_refuses_is_no_fault_of_the_archive(tmp_path, monkeypatc
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(tarfile.TarFile, "extractall", refuse)
-    with pytest.raises(UserError, match="Permission denied.*mend the folder, or choose another --output"):
+    with pytest.raises(UserError, match="Permission denied.*fix the folder, or choose another --output"):
         obtain("download", "http://127.0.0.1:9/corpus.tar.gz", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [archive.name]
 

@@ -15,6 +15,7 @@ import torch
 
 from tests.conftest import RATE, speech_like
 from wavegan import UserError, audio
+from wavegan.audio import readers
 from wavegan.audio.resample import resample
 
 
@@ -70,7 +71,7 @@ def test_rates_without_a_ratio_are_refused(tmp_path):
 
 
 def test_a_file_in_blocks_is_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "BLOCK_VALUES", 5000)
+    monkeypatch.setattr(readers, "BLOCK_VALUES", 5000)
     for channels in (1, 2):
         samples = np.tile(speech_like(3.0, 22050).numpy()[:, None], (1, channels))
         soundfile.write(tmp_path / "a.wav", samples, 22050)
@@ -89,9 +90,25 @@ def test_g722_by_ffmpeg(tmp_path):
     command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.wav"), "-f", "g722", str(tmp_path / "a.g722")]
     subprocess.run(command, check=True)
     waveform, rate = audio.read(tmp_path / "a.g722")
-    assert rate == RATE and len(waveform) == 8000
+    assert rate == RATE and len(waveform) == 8000 and audio.probe(tmp_path / "a.g722") == (RATE, 8000)
+    assert torch.equal(audio.read_span(tmp_path / "a.g722", 0.1, 0.3)[0], waveform[1600:4800])
     assert len(next(audio.stream(tmp_path / "a.g722")[0])) == 8000  # left half-read
     assert torch.corrcoef(torch.stack([waveform[22:], speech_like(0.5)[:-22]]))[0, 1] > 0.99  # the codec's delay
+
+
+def test_a_new_format_is_a_reader_and_a_line(tmp_path, monkeypatch):
+    class Bytes(readers.Reader):
+        def probe(self, path):
+            return audio.Probe(8000, path.stat().st_size)
+
+        def blocks(self, path):
+            yield np.frombuffer(path.read_bytes(), np.int8).astype(np.float32) / 128
+
+    monkeypatch.setitem(readers.READERS, ".s8", Bytes())
+    (tmp_path / "a.s8").write_bytes(bytes(range(100)))
+    assert audio.find(tmp_path) == [tmp_path / "a.s8"] and audio.probe(tmp_path / "a.s8").num_samples == 100
+    assert audio.read(tmp_path / "a.s8")[0][64] == 0.5 and len(audio.read(tmp_path / "a.s8", 16000)[0]) == 200
+    assert audio.read_span(tmp_path / "a.s8", 0.001, 0.002)[0][0] == 8 / 128
 
 
 def bad_files(folder: Path) -> dict[str, str]:
@@ -150,7 +167,7 @@ def test_bad_targets(tmp_path):
     with pytest.raises(UserError, match="it is a folder"):
         audio.write(tmp_path / "folder.wav", waveform, RATE)
     for name, rate in {"a.mp3": 11111, "a.ogg": 192001}.items():
-        with pytest.raises(UserError, match=f"can't hold {rate} samples a second. Use .wav or .flac"):
+        with pytest.raises(UserError, match=f"doesn't support {rate} samples a second. Use .wav or .flac"):
             audio.write(tmp_path / name, waveform, rate)
     assert [p.name for p in tmp_path.iterdir()] == ["folder.wav"]
 
@@ -187,13 +204,13 @@ def test_find_sees_nested_folders_and_refuses_empty_ones(tmp_path):
 def test_longer_files_than_wanted_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     audio.write(tmp_path / "two.wav", speech_like(2.0), RATE)
     assert len(audio.read(tmp_path / "two.wav", max_seconds=2)[0]) == 2 * RATE
-    monkeypatch.setattr(audio, "_decode", None)
+    monkeypatch.setattr(readers.SoundFile, "blocks", None)
     with pytest.raises(UserError, match=r"two.wav lasts 2 s; at most 1.5 s"):
         audio.read(tmp_path / "two.wav", max_seconds=1.5)
 
 
-def test_a_header_that_lies_doesnt_make_decoding_longer(tmp_path, monkeypatch):
+def test_decoding_stops_at_the_limit_whatever_the_header_promises(tmp_path, monkeypatch):
     audio.write(tmp_path / "two.mp3", speech_like(2.0), RATE)
-    monkeypatch.setattr(audio, "probe", lambda path: audio.Probe(RATE, RATE))
+    monkeypatch.setattr(readers.SoundFile, "probe", lambda self, path: audio.Probe(RATE, RATE))
     with pytest.raises(UserError, match="at most 1.5 s"):
         audio.read(tmp_path / "two.mp3", max_seconds=1.5)

@@ -22,6 +22,7 @@ from wavegan.inference import onnx_export
 from wavegan.inference.synthesizer import Synthesizer
 from wavegan.models.generators import LatentConfig, SpectralConfig
 from wavegan.tasks.generation import GenerationConfig
+from wavegan.tasks.mel_generation import MelGenerationConfig
 from wavegan.tasks.vocoder import VocoderConfig
 
 FEATURES = LogMelConfig(sample_rate=16000, n_fft=64, hop_length=16, n_mels=20)
@@ -124,7 +125,7 @@ def test_onnxruntime_is_measured_where_nothing_was_exported(vocoder):
 
 
 def test_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():
-    code = "import torch; from wavegan.advice import peak_memory; print(peak_memory(torch.device('cpu')))"
+    code = "import torch; from wavegan.training.profiling import peak_memory; print(peak_memory(torch.device('cpu')))"
     ballast = b"x" * 2**30
     peak = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert 5e7 < peak < len(ballast)
@@ -140,7 +141,7 @@ def test_a_failure_in_the_process_is_told_with_its_reason(vocoder):
     ours, theirs = multiprocessing.Pipe()
     with mock.patch.object(bench, "find", side_effect=RuntimeError("no memory\nfor this")):
         bench._serve(theirs, str(vocoder), None)
-    assert str(ours.recv()).endswith("can't be measured: RuntimeError: no memory")
+    assert str(ours.recv()).endswith("can't be measured: RuntimeError: no memory for this")
 
 
 def test_a_process_that_dies_is_one_sentence(vocoder):
@@ -152,7 +153,7 @@ def test_a_process_that_dies_is_one_sentence(vocoder):
 
 
 def test_refusals(vocoder, tmp_path):
-    task = GenerationConfig(features=FEATURES, length=1024, conditions={}, output="mel")
+    task = MelGenerationConfig(features=FEATURES, length=1024, conditions={})
     frames = save(tmp_path / "frames", task, LatentConfig(channels=16, num_stages=2))
     quick = ["--seconds", "0.1", "--threads", "1", "--repeats", "1"]
     assert_refused(run("bench", frames, *quick), "makes mels only")

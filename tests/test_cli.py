@@ -1,4 +1,4 @@
-"""The real commands on real files: what they print, what they write, and one sentence with exit status 2 for mistakes.
+"""The commands on real files: printed results, written files, and one sentence with exit status 2 for user errors.
 
 Most run inside this process, where torch is already loaded; some in a process of their own.
 """
@@ -29,8 +29,10 @@ ROOT = Path(__file__).parent.parent
 WAVEGAN = [sys.executable, "-m", "wavegan"]
 
 
-def run_process(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run([*WAVEGAN, *map(str, arguments)], capture_output=True, text=True)
+def run_process(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess:
+    """As text; with ``stdin``, as bytes."""
+    command, text = [*WAVEGAN, *map(str, arguments)], stdin is None
+    return subprocess.run(command, input=stdin, capture_output=True, text=text)
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
@@ -58,13 +60,21 @@ def test_import_is_light():
 
 
 def test_public_names():
-    assert wavegan.__all__ == ["Synthesizer", "UserError", "__version__", "list_pretrained", "load_recipe"]
+    inference, training = {"Synthesizer", "list_pretrained"}, {"Trainer", "load_recipe", "register", "term"}
+    assert set(wavegan.__all__) == inference | training | {"UserError", "__version__"}
     assert all(getattr(wavegan, name) for name in wavegan.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Synth'"):
         _ = wavegan.Synth
 
 
-def test_vocode_says_where_and_how_good(tmp_path):
+def test_help_version_and_completion():
+    for arguments in (["-h"], ["vocode", "-h"], ["recipe", "-h"], ["recipe", "run", "-h"]):
+        assert run(*arguments).stdout == run(*arguments[:-1], "--help").stdout != ""
+    assert run("--version").stdout == run("version").stdout == f"{wavegan.__version__}\n"
+    assert "--show-completion" in run("-h").stdout
+
+
+def test_vocode_reports_file_speed_and_quality(tmp_path):
     soundfile.write(tmp_path / "in put.wav", np.stack([speech_like(1.0, 44100).numpy()] * 2, 1), 44100)
     done = run_process("vocode", tmp_path / "in put.wav", "-o", tmp_path / "out.flac")
     assert done.returncode == 0, done.stderr
@@ -80,7 +90,84 @@ def test_vocode_of_a_folder_and_of_a_mel(tmp_path):
     assert (tmp_path / "out" / "sub" / "ü.wav").is_file()
     assert run("mel", tmp_path / "in" / "sub" / "ü.ogg", "-o", tmp_path / "m.npz").returncode == 0
     done = run("vocode", tmp_path / "m.npz", "-o", tmp_path / "m.wav")
-    assert done.returncode == 0 and "how close" not in done.stdout
+    assert done.returncode == 0 and "compared with" not in done.stdout
+
+
+def test_an_interrupted_folder_continues(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.wav", "b.wav", "sub/c.flac"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        audio.write(folder / name, speech_like(0.3), RATE)
+
+    def copied(*options: str) -> list[str]:
+        done = run("vocode", folder, "-o", out, "--json", *options)
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert len(result["files"]) + len(result["copied_before"]) == 3
+        return [file["source"] for file in result["files"]]
+
+    assert copied() == ["a.wav", "b.wav", "sub/c.flac"] and copied() == []
+    assert "3 copied by an earlier run" in run("vocode", folder, "-o", out).stdout
+    (out / "a.wav").unlink()
+    audio.write(folder / "b.wav", speech_like(0.4), RATE)
+    log = out / "vocode.jsonl"
+    log.write_bytes(log.read_bytes()[:-9])  # killed while the last line was written
+    assert copied() == ["a.wav", "b.wav", "sub/c.flac"] and copied() == []
+    os.truncate(out / "a.wav", 1000)
+    assert copied() == ["a.wav"] and len(copied("--force")) == 3
+    assert run("pack", "vocoder-16k", "--refinements", 1, "-o", tmp_path / "other").returncode == 0
+    other = ("-m", str(tmp_path / "other"))
+    assert len(copied(*other)) == 3 and copied(*other) == []
+    assert len(copied()) == 3
+
+
+def test_json_is_one_object_on_stdout(tmp_path):
+    (tmp_path / "in").mkdir()
+    audio.write(tmp_path / "in" / "a.wav", speech_like(0.5), RATE)
+    (tmp_path / "in" / "b.wav").write_text("no sound")
+    done = run("vocode", tmp_path / "in" / "a.wav", "-o", tmp_path / "a.flac", "--json")
+    clip = json.loads(done.stdout)
+    assert clip["output"] == f"{tmp_path}/a.flac" and clip["seconds"] == 0.5 and clip["sample_rate"] == RATE
+    assert clip["metrics"]["mel_l1"] > 0 and clip["speed"] > 0 and "times real time" in done.stderr
+    done = run("vocode", tmp_path / "in", "-o", tmp_path / "out", "--json", "--quiet")
+    folder = json.loads(done.stdout)
+    assert done.returncode == 2 and "times real time" not in done.stderr and "error: 1 recordings" in done.stderr
+    assert [file["source"] for file in folder["files"]] == ["a.wav"]
+    assert folder["failed"][0]["source"] == "b.wav" and "not a sound file" in folder["failed"][0]["error"]
+    facts = json.loads(run("info", "vocoder-16k", "--json").stdout)
+    assert facts["generator"] == "spectral" and facts["features"]["hop_length"] == 128
+    assert facts["task"] == "vocoder" and facts["parameters"] > 1e6 and facts["look_ahead_seconds"] > 0
+    facts = json.loads(run("info", "digits-8k", "--json").stdout)
+    assert "george" in facts["conditions"]["speaker"] and "look_ahead_seconds" not in facts
+    assert "vocoder-16k" in json.loads(run("info", "--json").stdout)["models"]
+    done = run("bench", "digits-8k", "--seconds", 1, "--repeats", 1, "--json")
+    assert json.loads(done.stdout)["results"][0]["model"] == "digits-8k", done.stderr
+
+
+def test_sound_and_mels_through_pipes(tmp_path):
+    audio.write(tmp_path / "in.flac", speech_like(0.5), RATE)
+    run("vocode", tmp_path / "in.flac", "-o", tmp_path / "out.wav")
+    expected = (tmp_path / "out.wav").read_bytes()
+    sound = (tmp_path / "in.flac").read_bytes()
+    done = run_process("vocode", "-", "-o", "-", stdin=sound)
+    assert done.stdout == expected and b"compared with stdin" in done.stderr, done.stderr
+    mel = run_process("mel", "-", "-o", "-", stdin=sound).stdout
+    assert mel.startswith(b"PK")
+    done = run_process("vocode", "-", "-o", "-", "--quiet", stdin=mel)
+    assert soundfile.info(io.BytesIO(done.stdout)).frames >= RATE // 2 and done.stderr == b""
+    done = run_process("vocode", "-", "-o", "-", stdin=b"no sound")
+    assert done.returncode == 2 and done.stdout == b"" and b"error: stdin is not a sound file" in done.stderr
+    assert_refused(run("vocode", tmp_path, "-o", "-"), "is a folder")
+    assert_refused(run("vocode", tmp_path / "in.flac", "-o", "-", "--json"), "--json writes to stdout as well")
+
+
+def test_a_closed_pipe_ends_quietly():
+    process = subprocess.Popen(
+        [*WAVEGAN, "digits", "8675309", "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    error = process.stderr.read()
+    assert process.wait() == 1 and b"Traceback" not in error and b"Exception" not in error
 
 
 def test_bad_input_files(tmp_path):
@@ -90,7 +177,7 @@ def test_bad_input_files(tmp_path):
     assert_refused(run_process("vocode", tmp_path / "nan.wav", "-o", tmp_path / "out.wav"), "not finite")
     assert not (tmp_path / "out.wav").exists() and not list(tmp_path.glob(".*"))
     (tmp_path / "empty").mkdir()
-    assert_refused(run("vocode", tmp_path / "empty", "-o", tmp_path / "out"), "holds no sound files")
+    assert_refused(run("vocode", tmp_path / "empty", "-o", tmp_path / "out"), "has no sound files")
     assert not (tmp_path / "out").exists()
 
 
@@ -103,11 +190,11 @@ def test_a_recording_is_never_overwritten_by_its_copy(tmp_path):
     before = (folder / "a.wav").read_bytes()
     assert_refused(run("vocode", folder / "a.wav", "-o", folder / "a.wav"), "is the input itself")
     for output in (folder, folder / "out", folder / ".." / "in" / "a" / "b"):
-        assert_refused(run("vocode", folder, "-o", output), "lies in the input")
+        assert_refused(run("vocode", folder, "-o", output), "is inside the input")
     assert (folder / "a.wav").read_bytes() == before
     done = run("vocode", folder, "-o", tmp_path / "out")
     assert done.returncode == 2 and "b.wav is not a sound file" in done.stderr and "1 recordings" in done.stderr
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.wav", "a.wav.wav"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.wav", "a.wav.wav", "vocode.jsonl"]
 
 
 def test_bad_targets_and_models(tmp_path):
@@ -168,6 +255,8 @@ def test_evaluate_writes_scores_wavs_and_a_page(corpus, tmp_path):
     assert {"pesq", "estoi", "mcd", "mel_l1", "dnsmos"} <= scores["means"]["vocoder-16k"].keys()
     assert set(scores["means"]["original"]) == {"dnsmos"}
     assert len(scores["clips"]["vocoder-16k"]) == 2 and "pesq" in done.stdout
+    done = run("evaluate", "vocoder-16k", "--manifest", corpus / "valid.jsonl", "-o", out, "--json")
+    assert json.loads(done.stdout) == {"output": str(out), "page": str(out / "index.html")} | scores
     assert (out / "index.html").is_file() and len(list((out / "vocoder-16k").glob("*.wav"))) == 2
     command = ["evaluate", "vocoder-16k", "-o", out]
     assert_refused(run(*command, "--manifest", tmp_path / "no.jsonl"), "No such manifest")
@@ -184,7 +273,7 @@ def test_eight_channels_at_96_khz_need_no_eightfold_memory(tmp_path):
         for _ in range(120):
             file.write(block)
     code = (
-        "import resource, sys; from wavegan import audio; from wavegan.synthesizer import Synthesizer;"
+        "import resource, sys; from wavegan import Synthesizer;"
         "s = Synthesizer.from_pretrained('vocoder-16k'); base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
         "w = s.vocode(sys.argv[1]); assert len(w) == 120 * 16000;"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024)"
@@ -213,9 +302,9 @@ def test_digits_speaks_the_embedded_model(tmp_path):
         (["12x"], "'x' is not a digit"),
         ([""], "No digits given"),
         (["1", "--seed", "-1"], "seed should be a whole number from 0 up to"),
-        (["1", "--truncation", "1.5"], "truncation should lie between 0 and 1, got 1.5"),
+        (["1", "--truncation", "1.5"], "truncation should be between 0 and 1, got 1.5"),
         (["1", "--speaker", "nobody"], "No such speaker: 'nobody'. There are: george, jackson"),
-        (["1", "--gap", "-1"], "gap should lie between 0 and 10 seconds"),
+        (["1", "--gap", "-1"], "gap should be between 0 and 10 seconds"),
         (["1", "--model", "vocoder-16k"], "can't speak out of noise"),
     ],
 )
@@ -234,7 +323,7 @@ def test_generate_takes_labels_and_says_which_there_are(tmp_path):
     assert "speaker: george" in run("info", "digits-8k").stdout
 
 
-def test_the_demo_says_which_extra_it_needs():
+def test_the_demo_names_the_extra_it_needs():
     with mock.patch("importlib.util.find_spec", return_value=None):
         done = run("demo")
-    assert done.returncode == 2 and "pip install -e '.[demo]'" in done.stderr
+    assert done.returncode == 2 and "pip install 'wavegan[demo]'" in done.stderr

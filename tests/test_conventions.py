@@ -13,8 +13,8 @@ import torch
 
 from tests.conftest import RATE, speech_like
 from tests.test_streaming import synthesizer
-from wavegan import Synthesizer, UserError, audio
-from wavegan.audio import mel_conventions, mel_files
+from wavegan import Synthesizer, UserError, audio, load_recipe
+from wavegan.audio import mel_checks, mel_conventions, mel_files
 from wavegan.audio.log_mel import LogMel, LogMelConfig
 from wavegan.audio.mel_conventions import CONVENTIONS, convert, named
 from wavegan.models.generators import SpectralConfig
@@ -71,12 +71,25 @@ def test_names_and_fields():
     assert named("hifigan", sample_rate=16000, fmax=None).upper_frequency == 8000
     assert mel_conventions.parse({"sample_rate": 16000, "n_fft": 512, "hop_length": 128, "n_mels": 80}) == MODEL
     for expected, wrong in {
-        "No mel convention 'hifi'. There are: hifigan, bigvgan": "hifi",
+        "No mel convention 'hifi'. There are: hifigan, bigvgan.* Did you mean 'hifigan'": "hifi",
         "features should be a name .* or a mapping of fields, got int": 3,
         "did you mean 'n_mels'": {"n_mel": 80},
     }.items():
         with pytest.raises(UserError, match=expected):
             mel_conventions.parse(wrong)
+
+
+def test_a_recipe_names_a_convention(recipe_file):
+    overrides = [
+        "data.segment_length=4096",
+        "discriminators=[]",
+        "trainer.adversarial_start=1",
+        "generator={name: spectral}",
+    ]
+    recipe = load_recipe(recipe_file, ["task.features=hifigan", *overrides])
+    assert recipe.task.features == named("hifigan")
+    with pytest.raises(UserError, match=r"task.features: No mel convention 'hifgan'.* Did you mean 'hifigan'\?"):
+        load_recipe(recipe_file, ["task.features=hifgan", *overrides])
 
 
 EXACT = {
@@ -133,7 +146,7 @@ def test_what_cant_be_converted_is_refused_with_the_reason(field, value):
     with pytest.raises(UserError, match=rf"can't be converted:\n  {field}: .{{20}}"):
         convert(mel, other, MODEL)
     with pytest.raises(UserError, match=rf"{field}: the model expects .* this mel has .*\(.{{20}}") as caught:
-        mel_files.refuse_difference(MODEL, other)
+        mel_checks.refuse_difference(MODEL, other)
     assert "convert" not in str(caught.value)
 
 
@@ -152,7 +165,7 @@ def test_a_model_reads_other_mels_only_when_told_to(tmp_path):
     assert np.abs(model.vocode(tmp_path / "a.npz", convert=True) - expected).max() < 1e-3
     streamed = np.concatenate(list(model.stream(mel.split(9, dim=-1), features=theirs, convert=True)))
     assert np.abs(streamed - expected).max() < 1e-3
-    with pytest.raises(UserError, match="To convert the mel, say what it was made with: features="):
+    with pytest.raises(UserError, match="To convert the mel, give the contract it was made with: features="):
         model.vocode(mel, convert=True)
     with pytest.raises(UserError, match="sample_rate: the model expects 16000, this mel has 22050"):
         model.vocode(mel, features="hifigan")
@@ -197,7 +210,7 @@ def test_a_models_own_mels_are_never_refused(features):
         noisy = mel + 0.05 * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
         for kind, found in {"mel": mel, "smooth": smooth, "noisy": noisy, "half": mel.half()}.items():
             for first in range(0, found.shape[-1], 70):
-                mel_files.check_mel(found[..., first : first + 140], features, f"{name}, {kind}, from {first}")
+                mel_checks.check_mel(found[..., first : first + 140], features, f"{name}, {kind}, from {first}")
 
 
 @pytest.mark.parametrize("name", ["vocoder-16k", "8 kHz", "hifigan", "parallel_wavegan", "24 kHz, long"])
@@ -211,8 +224,8 @@ def test_speech_in_the_wrong_logarithm_is_seen_without_its_floor(name):
         mel = LogMel(wrong)((speech + 3e-4 * random)[None])[0]  # a recording's own noise: nothing lies on the floor
         assert mel.min() > wrong.log_floor + 0.1
         with pytest.raises(UserError, match=f"looks like {'log10' if wrong.log == 'log10' else 'natural log'}"):
-            mel_files.check_mel(mel, features)
-        mel_files.check_mel(mel, features, known=True)
+            mel_checks.check_mel(mel, features)
+        mel_checks.check_mel(mel, features, known=True)
 
 
 @pytest.mark.parametrize("size", [1, 30, 1000])
@@ -231,9 +244,9 @@ def test_a_stream_of_the_wrong_logarithm_is_seen_as_soon_as_it_can_be(size):
 def test_standardised_mels_are_checked_too():
     features = named("coqui")
     mel = LogMel(features)(speech_like(1.0, 22050)[None])
-    mel_files.check_mel(mel, features)
+    mel_checks.check_mel(mel, features)
     with pytest.raises(UserError, match="goes down to .* or decibels"):
-        mel_files.check_mel(20 * mel_conventions.destandardise(mel, features), features)
+        mel_checks.check_mel(20 * mel_conventions.destandardise(mel, features), features)
 
 
 def test_integers_in_disguise_are_refused():

@@ -57,7 +57,8 @@ def scanned(name: str, folder: Path) -> dict[str, Source]:
 def prepare(name: str, *options: object) -> None:
     """A recipe's prepare.py as the command line runs it, in this process."""
     path = RECIPES / name / "prepare.py"
-    with mock.patch.object(sys, "argv", [str(path), *map(str, options)]):
+    argv, folders = [str(path), *map(str, options)], [str(path.parent), *sys.path]
+    with mock.patch.object(sys, "argv", argv), mock.patch.object(sys, "path", folders):
         runpy.run_path(str(path), run_name="__main__")
 
 
@@ -102,7 +103,7 @@ def test_libritts_r_without_its_list_of_failures_says_so(tmp_path, capsys):
 def test_libritts_and_its_restored_twin_are_not_mistaken_for_each_other(name, other, tmp_path):
     MINIATURES[other](tmp_path)
     recipe = script(name)
-    with pytest.raises(UserError, match="is of LibriTTS.*, expected LibriTTS.*Use the recipe of that corpus"):
+    with pytest.raises(UserError, match="is part of LibriTTS.*, expected LibriTTS.*Use the recipe of that corpus"):
         find(recipe["CORPUS"], recipe["scan"], [tmp_path])
 
 
@@ -394,5 +395,5 @@ def test_a_missing_part_of_the_official_split_is_drawn_from_training(capsys):
     assert len(parts["valid"]) == 3 and len(parts["train"]) == 33
     assert not capsys.readouterr().out
     only_valid = divide(corpus, utterances, dict.fromkeys(places, "valid"))
-    assert "No recording is of the training part of X" in capsys.readouterr().out
+    assert "No recording is in the training part of X" in capsys.readouterr().out
     assert [len(only_valid[name]) for name in ("train", "valid", "test")] == [32, 4, 4]

@@ -309,8 +309,8 @@ def malformed(kind: str, folder: Path) -> Path:
         ("empty", "upload.wav is an empty file"),
         ("nan", "upload.wav has samples that are not finite"),
         ("too long", "upload.wav lasts 121 s; at most 60 s"),
-        ("no samples", "upload.wav holds no samples"),
-        ("far too loud", "upload.wav reaches .*e.30; samples lie between -1 and 1"),
+        ("no samples", "upload.wav has no samples"),
+        ("far too loud", "upload.wav reaches .*e.30, expected samples between -1 and 1"),
         ("eight channels, too big", "exceeds the maximum file size of 20000000 bytes"),  # not even sent
     ],
 )
@@ -500,17 +500,17 @@ def spoken(samples: np.ndarray, rate: int, gap: float = 0.1) -> list[np.ndarray]
 
 
 def test_a_visitor_types_a_number_and_hears_it(page, tmp_path):
-    from wavegan.evaluation.classifiers import load_judge
+    from wavegan.evaluation import classifiers
 
     page.locator("#number textarea").fill("3141592")
     page.get_by_label("Truncation").first.fill("0.5")
     page.get_by_role("button", name="Speak").click()
     samples, rate = played(page, "number-sound", tmp_path)
     assert rate == 8000 and 1.5 < len(samples) / rate < 7 and np.abs(samples).max() > 3000
-    judge = load_judge(ROOT / "tests" / "data" / "label-image")
+    classifier = classifiers.load(ROOT / "tests" / "data" / "label-image")
     clips = [torch.from_numpy(clip / 32768).float()[None, None] for clip in spoken(samples, rate)]
-    heard = "".join(str(int(judge.hear(clip)[0].argmax())) for clip in clips)
-    assert heard == "3141592"
+    digits = "".join(str(int(classifier.predict(clip)[0].argmax())) for clip in clips)
+    assert digits == "3141592"
 
 
 def test_a_visitor_uploads_a_sentence_and_gets_the_copy(page, sentence, tmp_path):
@@ -537,7 +537,7 @@ def test_two_minutes_are_refused(page, tmp_path):
     page.locator("#recording input[type=file]").first.set_input_files(tmp_path / "long.wav")
     page.locator("#recording audio").first.wait_for(state="attached")
     page.get_by_role("button", name="Copy", exact=True).click()
-    page.get_by_text("long.wav lasts 120 s; at most 60 s are taken.").wait_for(timeout=30_000)
+    page.get_by_text("long.wav lasts 120 s; at most 60 s are accepted.").wait_for(timeout=30_000)
 
 
 def test_a_live_run_updates(page, runs):

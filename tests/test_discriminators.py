@@ -14,8 +14,6 @@ from wavegan.audio.log_mel import LogMelConfig
 from wavegan.losses import feature_matching
 from wavegan.losses.objective import Objective, ObjectiveConfig
 from wavegan.models.discriminators import (
-    Discriminator,
-    DiscriminatorOutput,
     Discriminators,
     FramesConfig,
     PeriodConfig,
@@ -23,6 +21,7 @@ from wavegan.models.discriminators import (
     ScaleConfig,
     WaveGANDiscriminatorConfig,
 )
+from wavegan.models.discriminators.base import Discriminator, DiscriminatorOutput
 from wavegan.models.layers import LongConv1d
 from wavegan.tasks.generation import GenerationConfig
 

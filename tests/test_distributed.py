@@ -17,6 +17,7 @@ import torch
 from tests.conftest import free_port
 from tests.test_trainer import assert_same_run
 from wavegan.checkpoints import native
+from wavegan.training import distributed
 from wavegan.training.runs import resume_run, start_run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
@@ -152,7 +153,8 @@ def test_an_unmeasured_metric_ends_all_processes_by_one_sentence(recipe_file, tm
 def test_bf16_is_for_the_networks_and_not_for_waveforms_and_losses(recipe_file, tmp_path):
     options = ["trainer.precision=bf16-mixed", "trainer.adversarial_start=0", "trainer.critic_steps=0"]
     trainer = start_run(recipe_file, [*options, "objective.weights.feature_matching=0"], tmp_path / "run")
-    given = trainer.fabric.strategy.precision.convert_input(torch.zeros(1))  # what several processes do to waveforms
+    several = distributed.new_fabric("cpu", 2, 1)
+    given = several.strategy.precision.convert_input(torch.zeros(1))  # what several processes do to waveforms
     assert given.dtype is torch.float32
     assert {name: term.dtype for name, term in trainer.train_step().items() if "adversarial" in name} == {
         "train/d/adversarial": torch.float32,

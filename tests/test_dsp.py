@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tests.conftest import speech_like
-from wavegan.audio.log_mel import LogMel, LogMelConfig, mel_filterbank, mel_frequencies, shift_bands, stretch_frames
+from wavegan.audio.log_mel import LogMel, LogMelConfig, mel_filterbank
+from wavegan.audio.mel_effects import mel_frequencies, shift_bands, stretch_frames
 from wavegan.audio.stft import STFT, InverseSTFT, hann_window, stft
 
 

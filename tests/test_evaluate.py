@@ -27,8 +27,9 @@ from wavegan.checkpoints import native
 from wavegan.checkpoints.hub import PRETRAINED
 from wavegan.core.processes import ignore_interrupts
 from wavegan.data import manifest
-from wavegan.evaluation import _recordings, evaluate, scoring, summary
+from wavegan.evaluation import evaluate, scoring, summary
 from wavegan.evaluation import page as module
+from wavegan.evaluation.copies import read_recordings
 from wavegan.evaluation.summary import Results
 from wavegan.evaluation.systems import Folder, GriffinLim, Model, is_folder_of_sounds, load
 from wavegan.metrics import Sound
@@ -80,7 +81,7 @@ def test_systems_side_by_side(folders):
     both = found["means"]["noisier"]["mel_l1"] - found["means"]["noisy"]["mel_l1"]
     assert pair["value"] == pytest.approx(both) and pair["low"] > 0 and pair["files"] == 8
     assert len(found["differences"]) == 2 * 6
-    assert "noisier - noisy" in shown and "a delay that nobody hears" in found["metrics"]["si_sdr"]["is"]
+    assert "noisier - noisy" in shown and "Inaudible changes of phase or delay" in found["metrics"]["si_sdr"]["is"]
     _, alone = run(folders, "noisy", "noisier")
     (pair,) = (d for d in alone["differences"] if d["metric"] == "mel_l1")
     assert pair["significant"] and pair["better"] == "noisy" and pair["p"] < 0.05
@@ -235,7 +236,7 @@ def test_what_is_kept_may_be_damaged(folders):
     _, found = run(folders, "noisy")
     assert found["files"]["noisy"]["mel_l1"] == 8
     (folders / "file").touch()
-    with pytest.raises(UserError, match="file is a file: a folder is to be written here"):
+    with pytest.raises(UserError, match="file is a file, expected an output folder"):
         evaluate([str(folders / "noisy")], folders / "real", folders / "file", ["mel_l1"])
 
 
@@ -249,7 +250,7 @@ def test_different_rates_meet_at_the_lowest(folders):
     assert found["sample_rate"] == RATE and "noisy: 24000 Hz resampled to 16000 Hz, the lowest rate of all." in shown
     shown, low = run(folders, "noisy", "noisier")
     assert low["sample_rate"] == 8000 and low["means"]["noisy"] != found["means"]["noisy"]
-    assert "8000 Hz holds no more than narrow-band speech" in shown
+    assert "8000 Hz holds only narrow-band speech" in shown
     shown, asked = run(folders, "noisy", sample_rate=24000)
     assert asked["sample_rate"] == 24000 and "original: 16000 Hz resampled to 24000 Hz, as asked for." in shown
 
@@ -282,7 +283,7 @@ def test_recordings_themselves_have_metrics_without_a_reference(folders):
     [
         (["noisy", "noisy"], {}, "the same name, 'noisy'"),
         (["nowhere"], {}, "No model or checkpoint folder"),
-        (["empty"], {}, "holds no sound files"),
+        (["empty"], {}, "has no sound files"),
         (["strange"], {}, "has the name of a recording"),
         (["twins"], {}, "are both copies of 'a/clip-0'"),
         (["noisy"], {"metric_names": ["mel_l2"]}, "Did you mean 'mel_l1'"),
@@ -311,11 +312,11 @@ def test_refusals(folders, systems, options, expected):
 
 def test_copies_are_never_written_among_the_recordings(folders):
     sources = ["griffin-lim", str(folders / "noisy")]
-    with pytest.raises(UserError, match="real/out lies in .*real, where copies would be taken for recordings"):
+    with pytest.raises(UserError, match="real/out is in .*real, where copies would be taken for recordings"):
         evaluate(sources, folders / "real", folders / "real/out", QUICK)
     (folders / "real").rename(folders / "griffin-lim")
     before = {path: path.read_bytes() for path in (folders / "griffin-lim").rglob("*.wav")}
-    with pytest.raises(UserError, match="Recordings lie in .*griffin-lim, where copies would be written over them"):
+    with pytest.raises(UserError, match="Recordings are in .*griffin-lim, where copies would overwrite them"):
         evaluate(sources, folders / "griffin-lim", folders, QUICK)
     assert before == {path: path.read_bytes() for path in (folders / "griffin-lim").rglob("*") if path.is_file()}
 
@@ -332,14 +333,14 @@ def test_a_transcript_that_is_not_utf8_is_told(folders):
     assert "clip-0.txt, which is not UTF-8" in shown
 
 
-def test_tasks_are_small_however_many_files_a_folder_has(folders):
-    sizes = []
-    (utterance, *_), _ = _recordings(folders / "real")
+def test_requests_are_small_however_many_files_a_folder_has(folders):
+    sizes, scorer = [], scoring.Scorer({"mel_l1": metrics.METRICS["mel_l1"]()}, RATE)
+    (utterance, *_), _ = read_recordings(folders / "real")
     for count in (8, 1000):
         files = {f"a/clip-{i}": folders / f"noisy/a/clip-{i % 8 // 2 * 2}.wav" for i in range(count)}
-        store, metric = scoring.Store(folders / "none"), metrics.METRICS["mel_l1"]()
-        tasks = scoring._tasks(utterance, [Folder("x", folders, files)], [metric], store, {}, RATE, folders / "out")
-        sizes.append(len(pickle.dumps(tasks)))
+        system, store = Folder("x", folders, files), scoring.Store(folders / "none")
+        requests = scoring._requests(utterance, [system], scorer, store, {}, folders / "out")
+        sizes.append(len(pickle.dumps(requests)))
     assert sizes[1] < sizes[0] + 100
 
 
@@ -347,7 +348,7 @@ def test_interrupted_it_says_so_and_its_processes_keep_quiet(folders, monkeypatc
     monkeypatch.setattr(scoring.Scorer, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     options = ["--reference", folders / "real", "--metrics", "mel_l1", "-o", folders / "out", "--num-workers", 1]
     done = cli_run("evaluate", folders / "noisy", *options)
-    assert done.returncode == 130 and "Interrupted: files that were not finished" in done.stderr
+    assert done.returncode == 130 and "Interrupted: unfinished files" in done.stderr
     before = signal.getsignal(signal.SIGINT)
     code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
     with ignore_interrupts():

@@ -26,6 +26,7 @@ from wavegan.inference.synthesizer import Synthesizer
 from wavegan.models.generators import LatentConfig, WaveGANConfig
 from wavegan.models.layers import fold_weight_norm
 from wavegan.tasks.generation import GenerationConfig
+from wavegan.tasks.mel_generation import MelGenerationConfig
 
 ENGLISH = Path(__file__).parent.parent / "demo/examples/english.flac"
 WORDS = GenerationConfig(
@@ -130,7 +131,7 @@ def test_another_models_file_is_refused(folder):
         with pytest.raises(UserError, match=expected):
             Synthesizer.from_pretrained(model, backend=folder / f"{file}.onnx")
     theirs = contents(SMALL_HIFIGAN, VOCODER)
-    with pytest.raises(UserError, match="was not made of 'small'"):
+    with pytest.raises(UserError, match="was not exported from 'small'"):
         onnx_runtime.open_exported(folder / "model.onnx", theirs)
 
 
@@ -182,7 +183,7 @@ def test_onnxruntime_in_the_place_of_the_generator(name):
 @pytest.fixture
 def first_stage(tmp_path) -> Path:
     """A checkpoint that makes mels only."""
-    task = WORDS.model_copy(update={"output": "mel"})
+    task = MelGenerationConfig(**WORDS.model_dump(exclude={"name"}))
     config = LatentConfig(channels=16, num_stages=2)
     native.save_generator(tmp_path / "frames", config.build(task), contents(config, task, "frames"))
     return tmp_path / "frames"

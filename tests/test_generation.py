@@ -415,7 +415,7 @@ trainer: {{max_steps: 2, adversarial_start: 1, accelerator: cpu}}
         ("task.length=1000", "must be a multiple of hop_length x 2 ** generator.num_stages = 128"),
         ("discriminators=[]", "generation needs discriminators"),
         ("objective.weights={phase: 10}", "generation copies nothing and has no phase term"),
-        ("generator={name: spectral}", "generator 'spectral' reads mels; the task is 'generation'"),
+        ("generator={name: spectral}", "generator 'spectral' reads mels; the task 'generation' gives noise"),
         ("task.conditions={colour: []}", "task.conditions"),
         ("task.features.mean=[0,0,0,0,0,0,0,0,0,0,0,0]", "mean and std"),
         ("task.features.log=log10", "generation works on natural logarithms"),
@@ -443,7 +443,7 @@ def test_collapse_is_announced(digits_recipe, tmp_path, capsys):
     with torch.no_grad():
         trainer.ema.trunk.style[0].weight[:, :8] = 0
     assert trainer.validate()["valid/diversity"] < 1e-3
-    assert "the generator collapses" in capsys.readouterr().err
+    assert "the generator is collapsing" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -473,7 +473,7 @@ def test_the_embedded_model_is_understood_by_an_independent_recogniser():
     model, listener = Synthesizer.from_pretrained("digits-8k"), Listener(list("0123456789"))
     clips = model.generate(list("0123456789") * 5, seed=3)
     assert clips.shape == (50, 7168) and np.abs(clips).max() <= 1
-    heard = [listener.hear(torch.from_numpy(clip), model.sample_rate) for clip in clips]
+    heard = [listener.recognize(torch.from_numpy(clip), model.sample_rate) for clip in clips]
     assert sum(place == i % 10 for i, place in enumerate(heard)) >= 25  # by chance: 5
     silent = [np.abs(clip).max() < 0.05 for clip in clips]
     assert not any(silent)
@@ -502,13 +502,13 @@ def test_latents_between_two_takes_move_from_one_to_the_other(speaker):
         ({"digits": "1", "seed": -1}, "seed should be a whole number from 0 up to"),
         ({"digits": "1", "seed": 1.5}, "seed should be a whole number"),
         ({"digits": "1", "seed": "1"}, "seed should be a whole number"),
-        ({"digits": "1", "truncation": "1"}, "truncation should lie between 0 and 1, got '1'"),
+        ({"digits": "1", "truncation": "1"}, "truncation should be between 0 and 1, got '1'"),
         ({"digits": "²"}, "'²' is not a digit"),
         ({"digits": 10**5000}, "digits should be a number"),
         ({"digits": 1.5}, "digits should be a number"),
-        ({"digits": "1", "truncation": 1.1}, "truncation should lie between 0 and 1, got 1.1"),
-        ({"digits": "1", "truncation": float("nan")}, "truncation should lie between 0 and 1"),
-        ({"digits": "1", "gap": -0.1}, "gap should lie between 0 and 10 seconds"),
+        ({"digits": "1", "truncation": 1.1}, "truncation should be between 0 and 1, got 1.1"),
+        ({"digits": "1", "truncation": float("nan")}, "truncation should be between 0 and 1"),
+        ({"digits": "1", "gap": -0.1}, "gap should be between 0 and 10 seconds"),
         ({"digits": "1", "speaker": "eve"}, "No such speaker: 'eve'. There are: ann, bob"),
         ({"digits": "12", "z": np.zeros((1, 8))}, r"z should be finite, of shape \(2, 8\), got \(1, 8\)"),
     ],

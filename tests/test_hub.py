@@ -26,7 +26,8 @@ HARMFUL |= {"bigvgan_generator_3msteps.pt": b"not the last"}
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from wavegan import Synthesizer, UserError, hub
+from wavegan import Synthesizer, UserError
+from wavegan.checkpoints import hub
 found = {}
 for name in sys.argv[1:]:
     try:

@@ -21,8 +21,9 @@ from tests.conftest import speech_like
 from wavegan import Synthesizer, UserError, audio, metrics
 from wavegan.audio.log_mel import LogMel, LogMelConfig
 from wavegan.checkpoints import hub
-from wavegan.checkpoints.formats import export_hifigan, import_checkpoint, load_foreign, read_foreign
+from wavegan.checkpoints.formats import import_checkpoint, load_foreign, read_foreign
 from wavegan.checkpoints.formats.discriminators import read_discriminators
+from wavegan.checkpoints.formats.hifigan_export import export_hifigan
 from wavegan.models.discriminators import Discriminators, PeriodConfig, ResolutionConfig, ScaleConfig
 from wavegan.models.generators import bigvgan as bigvgan_generator
 from wavegan.models.layers import AntiAliased, fold_weight_norm
@@ -314,7 +315,7 @@ def test_mels_of_coqui(tmp_path, waveform, audio_settings):
     assert not a["signal_norm"] or decibels.max() < a["max_norm"]
     imported = read_foreign(tmp_path)
     mel = LogMel(imported.task.features)(torch.from_numpy(waveform).float()[None])[0].numpy()
-    assert ("newer versions" in imported.note) != (a["signal_norm"] and a["clip_norm"])  # which cuts off above 1e-5
+    assert ("Newer versions" in imported.note) != (a["signal_norm"] and a["clip_norm"])  # which cuts off above 1e-5
     assert np.abs(mel - decibels).max() < 1e-3 * max(1.0, a["spec_gain"] if not a["signal_norm"] else 1.0)
 
 

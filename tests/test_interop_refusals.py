@@ -67,7 +67,7 @@ def state() -> dict[str, torch.Tensor]:
         ({"resblock_dilation_sizes": [[1, 3, 10**9], [1, 2, 3]]}, "resblock_dilation_sizes.0.2"),
         ({"n_fft": 2**30}, "n_fft: .*less than or equal to 8192"),
         ({"sampling_rate": None}, "sampling_rate"),
-        ({"fmax": 9000}, "fmax 9000.0 must lie above fmin and at most at sample_rate / 2"),
+        ({"fmax": 9000}, "fmax 9000.0 must be above fmin and at most sample_rate / 2"),
     ],
 )
 def test_settings_that_contradict_the_weights(tmp_path, state, settings, expected):
@@ -93,7 +93,7 @@ def test_missing_left_over_and_ill_fitting_tensors_are_named(tmp_path, state):
     with_tensors("expected ups.1.weight with 3 dimensions, it is missing", **{"ups.1.weight": None})
     with_tensors("not finite: conv_pre.bias", **{"conv_pre.bias": torch.full((16,), torch.nan)})
     trap = {"conv_pre.weight_orig": torch.ones(16, 10, 7), "conv_pre.weight_u": torch.ones(16)}
-    with_tensors("conv_pre.weight_orig is of spectral norm", **trap | {"conv_pre.weight_v": torch.ones(70)})
+    with_tensors("conv_pre.weight_orig is part of spectral norm", **trap | {"conv_pre.weight_v": torch.ones(70)})
     half = foreign.spell(state, "weight_g")
     del half["ups.0.weight_v"]
     refused(foreign.write_hifigan(tmp_path / "b", half, foreign.V1), "ups.0.weight_g without its direction")
@@ -116,7 +116,7 @@ def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path, state):
     torch.save({"mpd": {}, "msd": {}, "steps": 1}, folder / "do_1")
     refused(folder / "do_1", "holds no generator's weights")
     torch.save({"generator": {"a.weight": torch.ones(1)}}, folder / "other.pt")
-    refused(folder / "other.pt", "of none of the formats .*: it has tensors such as a.weight")
+    refused(folder / "other.pt", "has none of the formats .*: it has tensors such as a.weight")
     for text, expected in (
         ("{", "config.json is not JSON"),
         ("[1]", "should hold a mapping, found list"),
@@ -124,7 +124,7 @@ def test_files_that_are_not_there_or_not_what_they_should_be(tmp_path, state):
         ("1" * 10_000, "is not JSON"),
         ('{"a": "' + '\\"' * 300_000, "is not JSON"),  # its comments are looked for once, not from each quote on
         (" " * 2_000_000, "expected at most 1048576"),
-        ('{"format_version": 1, "wavegan_version": "0.1"}', "is a checkpoint of wavegan already"),
+        ('{"format_version": 1, "wavegan_version": "0.1"}', "is already a checkpoint of wavegan"),
     ):
         (folder / "config.json").write_text(text)
         refused(folder / "g_00000001", expected)
@@ -240,13 +240,13 @@ def test_nemo_mels_that_we_cannot_make(tmp_path, state):
         settings["preprocessor"] |= changes
         refused(foreign.write_archive(tmp_path / "a.nemo", settings, theirs), expected)
 
-    with_preprocessor("log_zero_guard_type 'add'; only 'clamp' is supported", log_zero_guard_type="add")
-    with_preprocessor("normalize 'per_feature'; only None", normalize="per_feature")
+    with_preprocessor("log_zero_guard_type is 'add'; only 'clamp' is supported", log_zero_guard_type="add")
+    with_preprocessor("normalize is 'per_feature'; only None", normalize="per_feature")
     with_preprocessor("preemph 0.97", preemph=0.97)
-    with_preprocessor("window 'hamming'", window="hamming")
-    with_preprocessor("window is not what its settings make it", n_window_size=60)
+    with_preprocessor("window is 'hamming'", window="hamming")
+    with_preprocessor("window differs from that of its settings", n_window_size=60)
     with_preprocessor("power", mag_power=1.5)
-    with_preprocessor("stft_conv True; only False", stft_conv=True)
+    with_preprocessor("stft_conv is True; only False", stft_conv=True)
     with_preprocessor("its preprocessor is 'os.system'", _target_="os.system")
 
 
@@ -464,7 +464,7 @@ def test_mutated_mels_are_read_or_refused(tmp_path):
             try:
                 mel_files.load_mel(path)
             except UserError as error:
-                assert "holds no mel" in str(error) or "fault" in str(error) or "array of numbers" in str(error)
+                assert "has no mel" in str(error) or "fault" in str(error) or "array of numbers" in str(error)
                 refusals += 1
     assert len(claims) - 1 <= refusals < 3 * COUNT
 

@@ -1,4 +1,4 @@
-"""Judges, set metrics against hand-worked values, and the evaluation of a generation model from corpus to table."""
+"""Classifiers, set metrics against hand-worked values, and the evaluation of a generation model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.test_generation import WAVEGAN, digits_corpus, digits_recipe  # noqa:
 from wavegan import Synthesizer, UserError, audio, metrics
 from wavegan.audio.log_mel import LogMelConfig
 from wavegan.data import manifest
-from wavegan.evaluation import evaluate
-from wavegan.evaluation.classifiers import accuracy, fit, load_judge, save_judge
+from wavegan.evaluation import classifiers, evaluate
+from wavegan.evaluation.classifiers import accuracy, fit
 from wavegan.evaluation.generated_sets import read_corpus
 from wavegan.metrics.listener import Listener
-from wavegan.models.classifier import Judge, JudgeConfig
+from wavegan.models.classifier import Classifier, ClassifierConfig
 from wavegan.training.runs import start_run
 
 RATE = 8000
@@ -38,29 +38,29 @@ def tones(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["frames", "image"])
-def test_a_judge_learns_survives_saving_and_is_repeatable(kind, tmp_path):
-    contents = JudgeConfig(kind=kind, classes=["low", "mid", "high"], sample_rate=RATE, length=2400, seed=1)
+def test_a_classifier_learns_survives_saving_and_is_repeatable(kind, tmp_path):
+    contents = ClassifierConfig(kind=kind, classes=["low", "mid", "high"], sample_rate=RATE, length=2400, seed=1)
     clips, labels = tones(60, seed=0)
     before = torch.get_rng_state()
-    judge = fit(contents, clips, labels, steps=40, batch_size=16)
+    classifier = fit(contents, clips, labels, steps=40, batch_size=16)
     assert torch.equal(torch.get_rng_state(), before)
-    assert accuracy(judge, *tones(60, seed=1)) > 0.9
-    probabilities, features = judge.hear(clips)
+    assert accuracy(classifier, *tones(60, seed=1)) > 0.9
+    probabilities, features = classifier.predict(clips)
     assert probabilities.shape == (60, 3) and torch.allclose(probabilities.sum(1), torch.ones(60), atol=1e-5)
     assert features.shape == (60, 128)
-    save_judge(tmp_path / "judge", judge)
-    assert torch.equal(load_judge(tmp_path / "judge").hear(clips)[0], probabilities)
+    classifiers.save(tmp_path / "classifier", classifier)
+    assert torch.equal(classifiers.load(tmp_path / "classifier").predict(clips)[0], probabilities)
     again = fit(contents, clips, labels, steps=40, batch_size=16)
-    assert torch.equal(again.hear(clips)[0], probabilities)
-    (tmp_path / "judge.safetensors").write_bytes(b"no")
+    assert torch.equal(again.predict(clips)[0], probabilities)
+    (tmp_path / "classifier.safetensors").write_bytes(b"no")
     with pytest.raises(UserError, match="can't be read"):
-        load_judge(tmp_path / "judge")
+        classifiers.load(tmp_path / "classifier")
 
 
 def test_the_two_kinds_share_neither_features_nor_architecture():
-    both = [JudgeConfig(kind=k, classes=["a", "b"], sample_rate=RATE, length=800) for k in ("frames", "image")]
+    both = [ClassifierConfig(kind=k, classes=["a", "b"], sample_rate=RATE, length=800) for k in ("frames", "image")]
     assert both[0].features.n_fft != both[1].features.n_fft and both[0].features.mel_scale != both[1].features.mel_scale
-    layers = [{type(m) for m in Judge(c).modules()} for c in both]
+    layers = [{type(m) for m in Classifier(c).modules()} for c in both]
     assert torch.nn.Conv1d in layers[0] and torch.nn.Conv2d not in layers[0]
     assert torch.nn.Conv2d in layers[1] and torch.nn.Conv1d not in layers[1]
 
@@ -124,14 +124,14 @@ def test_nearest_distance_sees_a_shifted_copy():
 def test_pocketsphinx_gates_silence_and_knows_its_words():
     listener = Listener(list("0123456789"))
     assert listener.words[7] == "seven"
-    assert listener.hear(torch.zeros(8000), RATE) is None
-    assert listener.hear(speech_like(0.5, RATE), RATE) in {None, *range(10)}
+    assert listener.recognize(torch.zeros(8000), RATE) is None
+    assert listener.recognize(speech_like(0.5, RATE), RATE) in {None, *range(10)}
     with pytest.raises(UserError, match="doesn't know the words qzxw"):
         Listener(["one", "qzxw"])
 
 
-def test_evaluation_prints_the_table_and_keeps_its_judges(digits_recipe, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(fit, "__defaults__", (20, 16))  # a judge in a second: this test is about the plumbing
+def test_evaluation_prints_the_table_and_keeps_its_classifiers(digits_recipe, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(fit, "__defaults__", (20, 16))  # a classifier in a second: this test is about the plumbing
     folder = digits_recipe.parent
     start_run(digits_recipe, ["trainer.max_steps=2"], tmp_path / "run").train()
     shown = evaluate([str(tmp_path / "run")], folder / "test.jsonl", tmp_path / "out", count=120)
@@ -155,7 +155,7 @@ def test_evaluation_prints_the_table_and_keeps_its_judges(digits_recipe, tmp_pat
 
 def test_recordings_changed_under_the_same_manifest_are_another_corpus(digits_recipe):  # noqa: F811
     folder, features = digits_recipe.parent, LogMelConfig(sample_rate=8000, n_fft=256, hop_length=64, n_mels=20)
-    model = SimpleNamespace(features=features, config=SimpleNamespace(task=SimpleNamespace(length=8192)))
+    model = SimpleNamespace(features=features, config=SimpleNamespace(task=SimpleNamespace(clip_length=8192)))
 
     def digest() -> str:
         return read_corpus(folder / "train.jsonl", folder / "test.jsonl", [model]).digest
@@ -165,7 +165,7 @@ def test_recordings_changed_under_the_same_manifest_are_another_corpus(digits_re
     waveform, rate = audio.read(utterance.path)
     audio.write(utterance.path, 0.5 * waveform, rate)
     assert first == again != digest()
-    model.config.task.length = 1000  # what this model makes; the ends of real clips are not held against it
+    model.config.task.clip_length = 1000  # the model's length, so that the ends of real clips don't count
     assert read_corpus(folder / "train.jsonl", folder / "test.jsonl", [model]).test.waveforms.shape[-1] == 1000
 
 
@@ -180,15 +180,14 @@ def test_evaluation_of_an_unconditional_model_beside_a_conditional_one(digits_re
     scores = json.loads((tmp_path / "out/metrics.json").read_text())["scores"]
     assert "label-image_accuracy" in scores["told"] and "label-image_accuracy" not in scores["untold"]
     assert {"label-image_frechet", "inception", "am", "nearest"} <= scores["untold"].keys()
-    assert (
-        trainer.task.next_step(tmp_path / "x y") == f"Hear it: wavegan generate 3 -o OUT.wav --model '{tmp_path}/x y'"
-    )
+    command = f"wavegan generate 3 -o OUT.wav --model '{tmp_path}/x y'"
+    assert trainer.task.next_step(tmp_path / "x y") == f"Listen to it: {command}"
     assert Synthesizer.from_pretrained(tmp_path / "untold").generate(3).shape == (3, 1500)
 
 
 def test_vocoders_and_generation_are_evaluated_apart(digits_recipe, tmp_path):  # noqa: F811
     start_run(digits_recipe, ["trainer.max_steps=1"], tmp_path / "run").train()
-    with pytest.raises(UserError, match="do different things"):
+    with pytest.raises(UserError, match="can't be compared with vocoders"):
         evaluate([str(tmp_path / "run"), "vocoder-16k"], digits_recipe.parent / "test.jsonl", tmp_path / "out")
     other = manifest.read(digits_recipe.parent / "test.jsonl")
     manifest.write(tmp_path / "odd.jsonl", [other[0].model_copy(update={"label": "ten"}), other[1]])
@@ -198,7 +197,7 @@ def test_vocoders_and_generation_are_evaluated_apart(digits_recipe, tmp_path):  
         )
 
 
-def test_audio_of_the_corpus_is_what_the_judge_hears(digits_corpus):  # noqa: F811
+def test_classifiers_get_the_faded_audio_of_the_corpus(digits_corpus):  # noqa: F811
     """Clips end in a fade, not in a click."""
     from wavegan.audio.log_mel import LogMelConfig
     from wavegan.data.segments import DataConfig, Segments

@@ -51,9 +51,9 @@ def test_cuts_become_files_and_go_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     audio.write(tmp_path / "long.flac", speech_like(12.0), RATE)
     whole = recording("long", tmp_path / "long.flac", 12.0)
-    cuts = [cut(f"c{i}", whole, float(i), 1.0, speaker="anna", text="sí") for i in range(11)]
-    cuts.append(cut("all", whole, 0.0, 12.0, custom={"label": "talk"}))
-    run("prepare.py", "--source", lines(tmp_path / "cuts.jsonl.gz", *cuts), "--sample-rate", 8000)
+    pieces = [cut(f"c{i}", whole, float(i), 1.0, speaker="anna", text="sí") for i in range(11)]
+    pieces.append(cut("all", whole, 0.0, 12.0, custom={"label": "talk"}))
+    run("prepare.py", "--source", lines(tmp_path / "cuts.jsonl.gz", *pieces), "--sample-rate", 8000)
     parts = {name: manifest.read(f"data/lhotse/{name}.jsonl") for name in ("train", "valid", "test")}
     found = {u.id: u for part in parts.values() for u in part}
     assert len(found) == 12 and (found["c3"].speaker, found["c3"].text, found["c3"].num_samples) == ("anna", "sí", 8000)
@@ -113,11 +113,11 @@ def test_shards_are_read_one_after_the_other(tmp_path, monkeypatch):
 
 
 def test_bad_shards(tmp_path):
-    with pytest.raises(UserError, match="holds no shards of Lhotse"):
+    with pytest.raises(UserError, match="has no shards of Lhotse"):
         cuts.read_shards(tmp_path, tmp_path / "work")
     shard(tmp_path / "shar", 0, ["a", "b"])
     (alone, _) = cuts.read(tmp_path / "shar" / "cuts.000000.jsonl.gz")
-    assert alone.fault == "it lies in a shard: give the folder of the shards"
+    assert alone.fault == "it is in a shard: give the folder of the shards"
     data = (tmp_path / "shar" / "recording.000000.tar").read_bytes()
     (tmp_path / "shar" / "recording.000000.tar").write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match="recording.000000.tar can't be extracted"):
@@ -142,18 +142,18 @@ def test_what_is_no_plain_file_is_left_out_with_the_reason(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("none.jsonl", None, "is no manifest of Lhotse"),
-        ("cuts.json", b"[]", "is no manifest of Lhotse: give a file that ends in .jsonl or .jsonl.gz"),
+        ("none.jsonl", None, "is not a manifest of Lhotse"),
+        ("cuts.json", b"[]", "is not a manifest of Lhotse: give a file that ends in .jsonl or .jsonl.gz"),
         ("empty.jsonl", b"\n", "lists nothing"),
         ("text.jsonl", b"hello", "can't be read as JSON lines"),
-        ("list.jsonl", b"[1]", "a line is no mapping"),
+        ("list.jsonl", b"[1]", "a line is not a mapping"),
         ("half.jsonl.gz", gzip.compress(b'{"id": 1}' * 999, mtime=0)[:30], "can't be read as JSON lines"),
         (
             "said.jsonl",
             b'{"id": "a", "start": 0}',
-            "line 1, is no recording or cut of one channel .'sources' is missing",
+            "line 1, is not a recording or a single-channel cut .'sources' is missing",
         ),
-        ("none.jsonl", b'{"id": "a", "sources": []}', "line 1, is no recording"),
+        ("none.jsonl", b'{"id": "a", "sources": []}', "line 1, is not a recording"),
         ("mixed.jsonl", b'{"id": "a", "type": "MixedCut", "tracks": []}', "it is a MixedCut"),
     ],
 )
@@ -177,7 +177,7 @@ def test_odd_values_of_a_cut_are_taken_or_refused(tmp_path):
     (source,) = read(id=5, supervisions=[{"speaker": 103, "custom": {"label": 3}}])
     assert (source.id, source.speaker, source.label, source.text) == ("5", "103", "3", None)
     for change in ({"start": float("nan")}, {"supervisions": ["said"]}, {"supervisions": [{"custom": [3]}]}):
-        with pytest.raises(UserError, match="line 1, is no recording or cut"):
+        with pytest.raises(UserError, match="line 1, is not a recording or a single-channel cut"):
             read(**change)
 
 

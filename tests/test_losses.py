@@ -161,5 +161,5 @@ def test_a_balancer_uses_the_mean_of_all_processes():
 def test_generation_has_nothing_to_balance(recipe_file):
     task = "{name: generation, features: {sample_rate: 16000, n_fft: 128, hop_length: 32, n_mels: 20}, length: 1024}"
     overrides = [f"task={task}", "generator={name: wavegan, dim: 1}", "objective={balancer: {}}"]
-    with pytest.raises(UserError, match="objective.balancer balances a game with reconstruction"):
+    with pytest.raises(UserError, match="objective.balancer balances against reconstruction terms"):
         load_recipe(recipe_file, [*overrides, "trainer.adversarial_start=0"])

@@ -328,7 +328,7 @@ def test_pitch_metrics_by_cargans_protocol():
     assert 0 < tracks[0].voiced.float().mean() < 1
     pair = Sound(real, RATE), Sound(fake, RATE)
     for sound, track in zip(pair, tracks, strict=True):
-        sound._made[pitch_module.track] = track  # CREPE takes its time
+        sound._derived[pitch_module.track] = track  # CREPE takes its time
     found = {}
     for name in ("periodicity", "vuv_f1", "f0_rmse"):
         metric = METRICS[name]()
@@ -390,7 +390,7 @@ def test_an_empty_output_and_a_cut_off_that_is_no_number_are_told():
             METRICS[name]().update(Sound(real, RATE), Sound(torch.zeros(0), RATE))
     with pytest.raises(Undefined, match="nothing above nan Hz"):
         METRICS["lsd_high"](math.nan).update(Sound(real, RATE), Sound(real, RATE))
-    with pytest.raises(UserError, match="A set has two clips at least, got 1"):
+    with pytest.raises(UserError, match="A set needs at least two clips, got 1"):
         metrics.frechet_distance(torch.randn(9, 3), torch.randn(1, 3))
 
 
@@ -403,7 +403,7 @@ def test_a_silent_output_has_the_same_estoi_every_time():
 def test_undefined_scores_of_single_pairs_are_nan():
     silence, short = torch.zeros(RATE), speech_like(0.1)
     assert math.isnan(metrics.pesq(silence, silence, RATE)) and math.isnan(metrics.estoi(short, short, RATE))
-    assert "nan" not in metrics.describe(short, short, RATE)
+    assert "nan" not in metrics.describe(metrics.copy_quality(short, short, RATE))
 
 
 def test_unequal_lengths_and_rates_are_made_equal():
@@ -462,8 +462,8 @@ def test_words_and_their_errors():
 
 def test_word_error_rate_is_over_all_words(monkeypatch):
     metric = metrics.WordErrorRate(["seven", "eight", "qzxw"])
-    heard = iter([["seven", "eight", "eight"], ["seven"]])
-    monkeypatch.setattr(metric, "hear", lambda sound: next(heard))
+    hypotheses = iter([["seven", "eight", "eight"], ["seven"]])
+    monkeypatch.setattr(metric, "recognize", lambda sound: next(hypotheses))
     metric.update(None, Sound(speech_like(0.3), RATE, "7 8"))
     metric.update(None, Sound(speech_like(0.3), RATE, "Seven, seven eight"))
     assert metric.compute() == pytest.approx(3 / 5)
@@ -471,7 +471,7 @@ def test_word_error_rate_is_over_all_words(monkeypatch):
         metric.update(None, Sound(speech_like(0.3), RATE, "seven qzxw"))
     monkeypatch.undo()
     assert metric.update(None, Sound(torch.zeros(RATE), RATE, "seven eight")) == (2.0, 2.0)  # heard as nothing
-    assert set(metric.hear(Sound(speech_like(0.5), RATE))) <= {"seven", "eight"}
+    assert set(metric.recognize(Sound(speech_like(0.5), RATE))) <= {"seven", "eight"}
     settings = {metrics.WordErrorRate(*one).settings for one in ((["a", "b"],), (["a"],), (["a"], True))}
     assert len(settings) == 3
 
@@ -481,8 +481,8 @@ def test_what_is_heard_does_not_depend_on_what_was_heard_before():
     sound, loud = Sound(0.3 * speech_like(1.3, seed=2), RATE), Sound(0.3 * torch.randn(2 * RATE), RATE)
     scores = []
     for before in (sound, sound, loud):
-        metric.hear(before)
-        metric.hear(sound)
+        metric.recognize(before)
+        metric.recognize(sound)
         scores.append(metric.decoder.hyp().score)
     assert len(set(scores)) == 1
 

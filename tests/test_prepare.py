@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from wavegan import UserError, audio
 from wavegan.audio.log_mel import LogMelConfig
 from wavegan.core.sequences import limited
 from wavegan.data import conversion_log, manifest
+from wavegan.data.executors import EXECUTORS
 from wavegan.data.manifest import Utterance
 from wavegan.data.prepare import prepare, write_manifests
 from wavegan.data.segments import DataConfig, Segments
@@ -115,7 +117,7 @@ def test_a_full_disk_is_no_fault_of_the_recordings(tmp_path, monkeypatch):
 
 def made(folder: Path, sources: list[Source]) -> dict[str, int]:
     """Prepare; which files there are, and what would change if one were made again."""
-    kept = prepare(sources, folder, Settings(RATE)).kept
+    kept = prepare(sources, folder, Settings(RATE), num_workers=1).kept  # in this order
     return {utterance.id: utterance.path.stat().st_ino for utterance in kept}
 
 
@@ -201,7 +203,7 @@ def test_pieces_of_long_recordings_are_the_samples_between(tmp_path):
     spans = {"a": (0.5, 2.0), "b": (3.0, 4.5)}
     sources = [Source(tmp_path / "long.flac", id, span=span) for id, span in spans.items()]
     report = prepare(sources, tmp_path / "out", Settings(RATE))
-    assert [u.id for u in report.kept] == ["a"] and "doesn't lie in it" in report.rejected[0][1]
+    assert [u.id for u in report.kept] == ["a"] and "without a span from" in report.rejected[0][1]
     piece, _ = audio.read(report.kept[0].path)
     whole, _ = audio.read(tmp_path / "long.flac")
     assert (piece - whole[8000:32000]).abs().max() <= 1 / 32768
@@ -242,9 +244,9 @@ def test_an_id_never_leads_out_of_the_folder(tmp_path, id):
 
 
 def test_settings_that_make_no_sense():
-    with pytest.raises(UserError, match="between -70 and 0 LUFS, speech usually at -23; got 23"):
+    with pytest.raises(UserError, match="between -70 and 0 LUFS, such as -23; got 23"):
         Settings(RATE, loudness=23)
-    with pytest.raises(UserError, match="Loudness is measured from 4000 Hz on, got 2000 Hz"):
+    with pytest.raises(UserError, match="Loudness needs at least 4000 Hz, got 2000 Hz"):
         Settings(2000, loudness=-23)
     with pytest.raises(UserError, match="between 1000 and 384000 Hz, got 16"):
         Settings(16)
@@ -252,8 +254,24 @@ def test_settings_that_make_no_sense():
 
 def test_a_rate_that_flac_has_not(tmp_path):
     audio.write(tmp_path / "a.wav", speech_like(1.0), RATE)
-    with pytest.raises(UserError, match="FLAC can't hold 88201 Hz: .* Use another sample rate"):
+    with pytest.raises(UserError, match="FLAC doesn't support 88201 Hz: .* Use another sample rate"):
         prepare(sources_in(tmp_path), tmp_path / "out", Settings(88201))
+
+
+def test_an_executor_may_run_elsewhere(tmp_path, monkeypatch):
+    def elsewhere(convert, sources, num_workers):
+        convert = pickle.loads(pickle.dumps(convert))
+        return ((source, convert(source)) for source in reversed(sources))
+
+    monkeypatch.setitem(EXECUTORS, "elsewhere", elsewhere)
+    (tmp_path / "w").mkdir()
+    for name in "ab":
+        audio.write(tmp_path / "w" / f"{name}.wav", speech_like(1.0), RATE)
+    sources = sources_in(tmp_path / "w")
+    report = prepare(sources, tmp_path / "out", Settings(RATE), executor="elsewhere")
+    assert report == prepare(sources, tmp_path / "out", Settings(RATE)) and len(report.kept) == 2
+    with pytest.raises(UserError, match="No executor 'thread'. There are: threads, elsewhere"):
+        prepare(sources, tmp_path / "out", Settings(RATE), executor="thread")
 
 
 def test_a_limit_is_spread_evenly():
@@ -358,7 +376,7 @@ def test_all_unusable_recordings_of_a_manifest_come_in_one_report(corpus):
     audio.write(corpus / "silent.flac", np.zeros(4000), RATE)
     audio.write(corpus / "short.flac", speech_like(0.01), RATE)
     faults = {
-        "its manifest says 5": {"num_samples": 5},
+        "its manifest has 5": {"num_samples": 5},
         "No such file": {"path": corpus / "gone.flac"},
         "is silent": {"path": corpus / "silent.flac", "num_samples": 4000},
         "less than n_fft = 512": {"path": corpus / "short.flac", "num_samples": 160},

@@ -1,4 +1,4 @@
-"""What the README says, done."""
+"""The documentation: its commands and Python blocks run, its links and files exist."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from tests.conftest import speech_like
 from wavegan import audio
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {path: (ROOT / path).read_text(encoding="utf-8") for path in ("README.md", "CONTRIBUTING.md")}
+DOCUMENTS |= {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in ROOT.glob("recipes/**/*.md")}
+README = DOCUMENTS["README.md"]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, document: str = "README.md") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENTS[document], re.DOTALL)
 
 
 @pytest.fixture
@@ -33,6 +35,15 @@ def test_python_blocks_run(folder, block):
     assert done.returncode == 0, done.stderr
 
 
+def test_training_from_python_runs(recipe_file, tmp_path):
+    (block,) = blocks("python", "recipes/TRAINING.md")
+    recipe_file.rename(tmp_path / "recipe.yaml")
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    numbers = [int(line.split()[0]) for line in done.stdout.splitlines()]
+    assert numbers == list(range(1, 31)) and "train/g/sample_l1" in done.stdout
+
+
 def test_first_command_after_the_install(folder):
     (line,) = [line for line in "".join(blocks("bash")).splitlines() if line.startswith("pip install -e . && ")]
     command = line.removeprefix("pip install -e . && ").replace("wavegan", f"{sys.executable} -m wavegan")
@@ -41,13 +52,23 @@ def test_first_command_after_the_install(folder):
     assert "number.wav: " in done.stdout and (folder / "number.wav").is_file()
 
 
-def test_every_file_is_in_the_layout_and_every_link_exists():
-    for path in (ROOT / "wavegan").glob("*.py"):
-        if not path.name.startswith("_"):
-            assert path.name in README, f"{path.name} is missing in the README"
-    for name in re.findall(r"`((?:wavegan|recipes)/[\w./-]+)`", README) + re.findall(r"\]\(([\w./-]+)\)", README):
+def test_every_room_and_public_module_is_in_the_layout():
+    for path in (ROOT / "wavegan").iterdir():
+        if not path.name.startswith("_") and path.name not in ("py.typed", "pretrained"):
+            assert f"`{path.stem}`" in DOCUMENTS["CONTRIBUTING.md"], path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_and_file_exists(document):
+    text, folder = DOCUMENTS[document].replace("recipes/NAME", "recipes/fsdd"), (ROOT / document).parent
+    for name in re.findall(r"`((?:wavegan|recipes|tests)/[\w./-]+)`", text):
         assert (ROOT / name).exists(), name
-    for script in re.findall(r"recipes/\w+/\w+\.sh", README):
+    for name, anchor in re.findall(r"\]\(([\w./-]+)(?:#([\w-]+))?\)", text):
+        assert (folder / name).exists(), name
+        headings = re.findall(r"^#+ (.*)$", (folder / name).read_text(encoding="utf-8"), re.M) if anchor else []
+        anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert not anchor or anchor in anchors, f"{name}#{anchor}"
+    for script in re.findall(r"recipes/\w+/\w+\.sh", text):
         assert os.access(ROOT / script, os.X_OK)
 
 

@@ -44,9 +44,9 @@ def test_folder_recipe_from_recordings_to_scores(tmp_path):
     ("options", "expected"),
     [
         (["--wavs", "nowhere"], "nowhere is not a folder"),
-        (["--wavs", "empty"], "holds no sound files"),
+        (["--wavs", "empty"], "has no sound files"),
         (["--wavs", "one"], "1 files can't give 1 for validation"),
-        (["--wavs", "."], "data/folder lies in ., whose sound files are all taken"),
+        (["--wavs", "."], "data/folder is inside ., so that a second run would read"),
     ],
 )
 def test_folder_recipe_refusals(tmp_path, options, expected):

@@ -21,6 +21,7 @@ from wavegan.audio.log_mel import LogMel
 from wavegan.checkpoints import native
 from wavegan.data import manifest
 from wavegan.losses.penalties import ExactPenalty, FiniteDifferencePenalty
+from wavegan.tasks.base import Validation
 from wavegan.training import distributed
 from wavegan.training.best_checkpoints import Selection, SelectionConfig
 from wavegan.training.monitor import Advice
@@ -53,15 +54,18 @@ def test_fine_tuning_unfolds_weight_norm(recipe_file, tmp_path):
     trainer = start_run(recipe_file, options, tmp_path / "tuned", finetune=tmp_path / "first")
     x = torch.randn(1, 20, 8)
     expected = native.load_generator(tmp_path / "first")[0](x)
-    assert torch.allclose(trainer.generator.module(x), expected, atol=1e-6)
+    assert torch.allclose(trainer.generator(x), expected, atol=1e-6)
     with pytest.raises(UserError, match="do not fit"):
-        load_folded(trainer.generator.module, {**weights(tmp_path / "first"), "more": torch.ones(1)}, Path("x"))
+        load_folded(trainer.generator, {**weights(tmp_path / "first"), "more": torch.ones(1)}, Path("x"))
 
 
 def test_fine_tuning_of_another_model_is_refused(recipe_file, tmp_path):
     start_run(recipe_file, SHORT, tmp_path / "first").train()
     for change, message in (
-        ("task.features={sample_rate: 16000, n_fft: 128, hop_length: 32, n_mels: 24}", "n_mels: recipe 24, there 20"),
+        (
+            "task.features={sample_rate: 16000, n_fft: 128, hop_length: 32, n_mels: 24}",
+            "n_mels: the recipe has 24, the checkpoint 20",
+        ),
         ("generator.dim=8", "another generator than the recipe"),
     ):
         with pytest.raises(UserError, match=message):
@@ -155,7 +159,7 @@ def test_a_run_keeps_its_best_stops_early_and_resumes_with_its_scores(recipe_fil
     options = ["trainer.valid_interval=1", "selection={metric: mel_l1, keep: 1, patience: 2}", "trainer.max_steps=8"]
     scores = iter([3.0, 1.0, 2.0, 1.5, 9.0])
     trainer = start_run(recipe_file, options, tmp_path / "run")
-    with mock.patch.object(trainer.task, "validate", lambda *_: {"mel_l1": next(scores)}):
+    with mock.patch.object(trainer.task, "validate", lambda *_: Validation({"mel_l1": next(scores)}, [])):
         assert trainer.train() == 0
     assert trainer.step == 4 and native.load_trainer(tmp_path / "run")["scores"] == {1: 3.0, 2: 1.0, 3: 2.0, 4: 1.5}
     generator, contents = native.load_generator(tmp_path / "run" / "best" / "step-00000002")
@@ -223,7 +227,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(recipe_file, tmp_path
     path.write_bytes(path.read_bytes()[:1000])
     trainer = resume_run(tmp_path / "run")
     said = capsys.readouterr().err
-    assert trainer.step == 6 and "damaged or cut short" in said and "Going on from the one before, step 6" in said
+    assert trainer.step == 6 and "damaged or cut short" in said and "Going on from the previous one, step 6" in said
     trainer.train()
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 

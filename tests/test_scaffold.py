@@ -1,4 +1,4 @@
-"""wavegan recipe new: a folder that prepares and trains, and what it refuses."""
+"""wavegan recipe new: the folder prepares and trains; bad arguments are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wavs(tmp_path):
 def test_a_new_recipe_prepares_and_loads(tmp_path, wavs, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run("recipe", "new", "my-voice", "--wavs", wavs, "--sample-rate", 24000)
-    assert done.returncode == 0 and "recipes/my-voice: 12 recordings. Go on with" in done.stdout, done.stderr
+    assert done.returncode == 0 and "recipes/my-voice: 12 recordings. Continue with" in done.stdout, done.stderr
     folder = tmp_path / "recipes" / "my-voice"
     names = {"README.md", "prepare.py", "hifigan_v1.yaml", "spectral_small.yaml", "spectral_large.yaml"}
     assert {path.name for path in folder.iterdir()} == names and not list(folder.parent.glob(".*"))
@@ -43,7 +43,7 @@ def test_a_new_recipe_prepares_and_loads(tmp_path, wavs, monkeypatch):
     assert manifest.read("data/my-voice/train.jsonl")[0].sample_rate == 24000
 
 
-def test_a_new_recipe_runs_from_recordings_to_scores_and_goes_on(tmp_path, wavs, monkeypatch, capfd):
+def test_a_new_recipe_runs_from_recordings_to_scores_and_resumes(tmp_path, wavs, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert run("recipe", "new", "mine", "--wavs", wavs, "--sample-rate", 24000).returncode == 0
     path = tmp_path / "recipes" / "mine" / "spectral_small.yaml"
@@ -62,12 +62,12 @@ def test_a_new_recipe_does_not_write_among_its_recordings(tmp_path, wavs, monkey
     monkeypatch.chdir(wavs)
     assert run("recipe", "new", "mine", "--wavs", wavs, "--sample-rate", 24000).returncode == 0
     assert run("recipe", "run", "recipes/mine").returncode == 2
-    assert "data/mine lies in" in capfd.readouterr().err and not (wavs / "data").exists()
+    assert "data/mine is inside" in capfd.readouterr().err and not (wavs / "data").exists()
 
 
 def test_recordings_of_a_lower_rate_are_named(tmp_path, wavs):
     done = run("recipe", "new", "high", "--wavs", wavs, "--sample-rate", 48000, "-o", tmp_path)
-    assert "will sound duller than 48000 Hz can (12 at 24000 Hz)" in done.stdout
+    assert "lack the upper band of 48000 Hz (12 at 24000 Hz)" in done.stdout
 
 
 def test_refusals_leave_nothing(tmp_path, wavs):
@@ -81,7 +81,7 @@ def test_refusals_leave_nothing(tmp_path, wavs):
     assert_refused(run(*new, "a", "--wavs", wavs, "--sample-rate", 4000, *there), "8000 to 96000 Hz, got 4000")
     (tmp_path / "a\nb").symlink_to(wavs)
     odd = run(*new, "a", "--wavs", tmp_path / "a\nb", "--sample-rate", 16000, *there)
-    assert_refused(odd, "a character in its name that a script can't hold")
+    assert_refused(odd, "a character in its name that a script can't contain")
     assert not list((tmp_path / "out").iterdir())
     (tmp_path / "out" / "a").mkdir()
-    assert_refused(run(*new, "a", "--wavs", wavs, "--sample-rate", 16000, *there), "is there already")
+    assert_refused(run(*new, "a", "--wavs", wavs, "--sample-rate", 16000, *there), "exists already")

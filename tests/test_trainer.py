@@ -161,7 +161,7 @@ def test_schedule_warms_up_and_ends_at_its_floor(recipe_file, tmp_path):
     for step in (0, 3, 50, 100):
         trainer.step = step
         trainer._set_learning_rate()
-        rates.append([o.param_groups[0]["lr"] for o in trainer.optimizers_g])
+        rates.append([o.param_groups[0]["lr"] for o in trainer.game.players["g"].optimizers])
     adamw, muon = zip(*rates, strict=True)
     assert adamw[0] == pytest.approx(2e-3 / 4) and adamw[1] == pytest.approx(2e-3, rel=1e-2)
     assert adamw[2] == pytest.approx(2e-3 * 0.525) and adamw[3] == pytest.approx(2e-3 * 0.05)
@@ -181,7 +181,7 @@ def test_overrides_of_a_resumed_run_take_effect(recipe_file, tmp_path):
     start_run(recipe_file, ["trainer.max_steps=1", "trainer.muon_learning_rate=0.02"], tmp_path / "run").train()
     options = ["trainer.learning_rate=1e-5", "trainer.muon_learning_rate=0.01", "trainer.betas=[0.1, 0.2]"]
     trainer = resume_run(tmp_path / "run", options)
-    adamw, muon = (optimizer.param_groups[0] for optimizer in trainer.optimizers_g)
+    adamw, muon = (optimizer.param_groups[0] for optimizer in trainer.game.players["g"].optimizers)
     assert adamw["peak_lr"] == 1e-5 and adamw["betas"] == (0.1, 0.2) and muon["peak_lr"] == 0.01
 
 
@@ -227,7 +227,7 @@ def test_a_run_goes_on_with_the_recordings_that_it_began_with(recipe_file, tmp_p
 
 
 def test_recipe_with_another_sample_rate_is_refused(recipe_file, tmp_path):
-    with pytest.raises(UserError, match="16000 Hz, the recipe wants 8000 Hz"):
+    with pytest.raises(UserError, match="16000 Hz, the recipe expects 8000 Hz"):
         start_run(recipe_file, ["task.features.sample_rate=8000"], tmp_path / "run")
     assert load_recipe(recipe_file).trainer.adversarial_step == 4
 

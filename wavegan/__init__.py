@@ -11,17 +11,31 @@ from typing import TYPE_CHECKING, Any
 from wavegan.core.errors import UserError
 from wavegan.core.version import __version__
 
-__all__ = ["Synthesizer", "UserError", "__version__", "list_pretrained", "load_recipe"]
+__all__ = [
+    "Synthesizer",
+    "Trainer",
+    "UserError",
+    "__version__",
+    "list_pretrained",
+    "load_recipe",
+    "register",
+    "term",
+]
 
 if TYPE_CHECKING:
     from wavegan.checkpoints.hub import list_pretrained
     from wavegan.inference.synthesizer import Synthesizer
+    from wavegan.plugins import register, term
     from wavegan.training.recipe import load_recipe
+    from wavegan.training.trainer import Trainer
 
 _HOMES = {
     "Synthesizer": "wavegan.inference.synthesizer",
     "list_pretrained": "wavegan.checkpoints.hub",
     "load_recipe": "wavegan.training.recipe",
+    "Trainer": "wavegan.training.trainer",
+    "register": "wavegan.plugins",
+    "term": "wavegan.plugins",
 }
 
 

@@ -1,4 +1,4 @@
-"""Public: what a recipe's prepare.py is written with."""
+"""Public: the command line and the corpus description of a recipe's prepare.py."""
 
 from wavegan.data.corpus import Archive, Corpus, arguments, check_apart, divide, find, main, run, settings_of
 

@@ -1,4 +1,4 @@
-"""Public: the exception for mistakes that a user can mend, and how a script reports it."""
+"""Public: the exception for mistakes that a user can fix, and how scripts report it."""
 
 from wavegan.core.errors import UserError, reported
 

@@ -1,10 +1,10 @@
 """CMU ARCTIC (Kominek and Black 2003): up to 1,132 sentences by each of 18 readers, 16 kHz. Free for any purpose.
 
-A few recordings that the transcripts list are not in the archives.
+A few recordings of the transcripts are missing from the archives.
 
     python recipes/arctic/prepare.py                              # slt, bdl, clb and rms
     python recipes/arctic/prepare.py --parts slt                  # one reader
-    python recipes/arctic/prepare.py --source FOLDER              # that holds cmu_us_slt_arctic and others
+    python recipes/arctic/prepare.py --source FOLDER              # the folder of cmu_us_slt_arctic and others
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ LINE = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')
 
 
 def scan(root: Path) -> list[Source]:
-    """One reader: cmu_us_slt_arctic/wav/arctic_a0001.wav, lines ( arctic_a0001 "Text." ) in etc/txt.done.data."""
+    """List one reader: cmu_us_slt_arctic/wav/arctic_a0001.wav, lines ( arctic_a0001 "Text." ) in etc/txt.done.data."""
     reader = root.name.removeprefix("cmu_us_").split("_")[0]
-    found = LINE.findall((root / "etc" / "txt.done.data").read_text(encoding="utf-8"))
-    return [Source(root / "wav" / f"{id}.wav", f"{reader}/{id}", reader, text=text) for id, text in found]
+    lines = LINE.findall((root / "etc" / "txt.done.data").read_text(encoding="utf-8"))
+    return [Source(root / "wav" / f"{id}.wav", f"{reader}/{id}", reader, text=text) for id, text in lines]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""AudioMNIST (Becker 2018, arXiv 1807.03418): 30,000 spoken digits, 50 of each by each of 60 speakers, 48 kHz. MIT.
+"""AudioMNIST (Becker 2018, arXiv 1807.03418): 30,000 spoken digits by 60 speakers, 48 kHz. MIT.
 
-Whole speakers are kept for validation and test.
+50 takes of each digit by each speaker. Whole speakers are reserved for validation and test.
 
     python recipes/audiomnist/prepare.py                          # downloads the repository
     python recipes/audiomnist/prepare.py --source AudioMNIST      # or an archive of it
@@ -34,9 +34,9 @@ NAME = re.compile(r"(?P<digit>[0-9])_(?P<speaker>\d\d)_(?P<index>\d+)\.wav")
 
 
 def scan(root: Path) -> list[Source]:
-    """The folder data: SPEAKER/DIGIT_SPEAKER_INDEX.wav."""
-    found = [(path, NAME.fullmatch(path.name)) for path in sorted(root.glob("*/*.wav"))]
-    return [Source(path, path.stem, m["speaker"], m["digit"]) for path, m in found if m]
+    """List the folder data: SPEAKER/DIGIT_SPEAKER_INDEX.wav."""
+    matches = [(path, NAME.fullmatch(path.name)) for path in sorted(root.glob("*/*.wav"))]
+    return [Source(path, path.stem, m["speaker"], m["digit"]) for path, m in matches if m]
 
 
 if __name__ == "__main__":

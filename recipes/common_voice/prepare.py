@@ -1,8 +1,8 @@
 """Common Voice (Ardila 2020, arXiv 1912.06670): sentences read by volunteers in many languages. CC0.
 
-Each release and language is an archive of its own, for which the Mozilla Data Collective asks for an account.
+Each release of a language is one archive; the Mozilla Data Collective requires an account to download it.
 
-    python recipes/common_voice/prepare.py --source ARCHIVE.tar.gz     # or the folder that holds clips
+    python recipes/common_voice/prepare.py --source ARCHIVE.tar.gz     # or the folder with clips in it
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ CORPUS = Corpus(
     layout=("clips", *(f"{name}.tsv" for name in PARTS)),
     by_hand="Get a language from https://datacollective.mozillafoundation.org.",
 )
-SPEAKER_LENGTH = 12  # characters of the hash that names a speaker: enough to tell them apart
+SPEAKER_LENGTH = 12  # characters of the speaker's hash, enough to be unique
 
 
 def scan(root: Path) -> list[Source]:
-    """One language: clips/*.mp3, and train.tsv, dev.tsv and test.tsv with a head line; no quoting."""
+    """List one language: clips/*.mp3, and train.tsv, dev.tsv and test.tsv with a header line and without quoting."""
     sources = []
     for name, part in PARTS.items():
-        head, *lines = rows(root / f"{name}.tsv", "\t")
+        header, *lines = rows(root / f"{name}.tsv", "\t")
         for line in lines:
-            record = dict(zip(head, line, strict=False))
+            record = dict(zip(header, line, strict=False))
             speaker, path = record["client_id"][:SPEAKER_LENGTH], root / "clips" / record["path"]
             sources.append(Source(path, path.stem, speaker, text=record["sentence"], part=part))
     return sources

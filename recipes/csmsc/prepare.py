@@ -1,8 +1,8 @@
-"""CSMSC, also BZNSYP or Baker (Databaker): 10,000 sentences of one Mandarin reader, 12 hours, 48 kHz. Not for commerce.
+"""CSMSC, also BZNSYP or Baker (Databaker): 10,000 sentences of one Mandarin reader, 12 hours, 48 kHz. Non-commercial.
 
-It is published as a RAR archive, which Python can't read: unpack it, and give the folder.
+It is published as a RAR archive, which Python can't read: unpack it and pass the folder.
 
-    python recipes/csmsc/prepare.py --source BZNSYP               # the folder that holds Wave and ProsodyLabeling
+    python recipes/csmsc/prepare.py --source BZNSYP               # the folder of Wave and ProsodyLabeling
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ CORPUS = Corpus(
     by_hand="Get BZNSYP.rar from https://www.data-baker.com/open_source.html and unpack it.",
     count=10000,
 )
-LINE = re.compile(r"(\d{6})\s+(\S.*)")  # every second line is the pinyin of the one before
+LINE = re.compile(r"(\d{6})\s+(\S.*)")  # every second line is the pinyin of the line before
 BREAK = re.compile(r"#\d")
 
 
 def scan(root: Path) -> list[Source]:
-    """Wave/000001.wav and so on; the marks of prosodic breaks are taken out of the texts."""
+    """List Wave/000001.wav and so on; the marks of prosodic breaks are removed from the texts."""
     lines = (root / LABELS).read_text(encoding="utf-8-sig").split("\n")
-    found = [match.groups() for match in map(LINE.match, lines) if match]
-    return [Source(root / "Wave" / f"{id}.wav", id, "baker", text=BREAK.sub("", text).strip()) for id, text in found]
+    matches = [match.groups() for match in map(LINE.match, lines) if match]
+    return [Source(root / "Wave" / f"{id}.wav", id, "baker", text=BREAK.sub("", text).strip()) for id, text in matches]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Any folder of recordings: wav, flac, ogg, mp3, any sample rate, mono or not, nested as you like.
+"""Any folder of recordings: wav, flac, ogg or mp3, any sample rate, mono or not, in nested folders.
 
     python recipes/folder/prepare.py --wavs DIR [--output data/folder] [--sample-rate 16000]
 
@@ -20,7 +20,7 @@ BESIDE = "vocoder-16k"
 
 
 def scan(folder: Path, speaker_folders: bool) -> list[Source]:
-    """All recordings; with ``speaker_folders``, the first folder on the way to a file names who speaks."""
+    """List all recordings; with ``speaker_folders``, the first level of folders names the speakers."""
     sources = sources_in(folder)
     if speaker_folders:
         sources = [replace(s, speaker=s.id.split("/")[0] if "/" in s.id else None) for s in sources]

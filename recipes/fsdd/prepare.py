@@ -1,13 +1,13 @@
 """Free Spoken Digit Dataset (Jackson 2018): 3,000 recordings of the ten digits, 6 speakers, 8 kHz. CC BY-SA 4.0.
 
-The recordings 0 to 4 of each speaker and digit are the official test split; 5 and 6 are kept for validation. Each is
-scaled to the same peak: the speakers' levels differ by a factor of ten.
+Recordings 0 to 4 of each speaker and digit are the official test split; 5 and 6 are for validation. All are scaled to
+the same peak, because the speakers' levels differ by a factor of ten.
 
     python recipes/fsdd/prepare.py                               # downloads the archive (16 MB)
-    python recipes/fsdd/prepare.py --source ARCHIVE.tar.gz       # or a folder that holds `recordings`
+    python recipes/fsdd/prepare.py --source ARCHIVE.tar.gz       # or a folder with `recordings` in it
 
-GitHub packs its archives anew now and then, so what is checked is the SHA-256 of the recordings in them. The archive
-that our results come from has the SHA-256 21404fcebb7f03c6d6d632772d5dcaa8376c76cd0091e8682384e45d70d77a99.
+GitHub generates its archives, and their bytes can change, so the SHA-256 of the recordings is checked instead. The
+archive behind the published results has the SHA-256 21404fcebb7f03c6d6d632772d5dcaa8376c76cd0091e8682384e45d70d77a99.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """The folder recordings: DIGIT_SPEAKER_INDEX.wav."""
-    found = [(path, NAME.fullmatch(path.name)) for path in sorted(root.glob("*.wav"))]
-    return [Source(p, p.stem, m["speaker"], m["digit"], part=place(int(m["index"]))) for p, m in found if m]
+    """List the folder recordings: DIGIT_SPEAKER_INDEX.wav."""
+    matches = [(path, NAME.fullmatch(path.name)) for path in sorted(root.glob("*.wav"))]
+    return [Source(p, p.stem, m["speaker"], m["digit"], part=place(int(m["index"]))) for p, m in matches if m]
 
 
 def place(index: int) -> str:
-    """Which part of the split a recording belongs to."""
+    """Return the part of the split that a recording belongs to."""
     return "test" if index < 5 else "valid" if index < 7 else "train"
 
 
 def check(sources: list[Source]) -> None:
-    """Refuse recordings that are not the published ones: a hash of their names and contents, sorted by name."""
+    """Refuse recordings other than the published ones, by a hash of their names and contents, sorted by name."""
     sha = hashlib.sha256()
     for source in sorted(sources, key=lambda s: s.id):
         sha.update(source.id.encode() + hashlib.sha256(source.path.read_bytes()).digest())

@@ -1,7 +1,7 @@
 """Hi-Fi TTS (Bakhturina 2021, arXiv 2104.01497): 292 hours, 10 readers, 44.1 kHz. CC BY 4.0.
 
 python recipes/hifitts/prepare.py                             # downloads the archive (41 GB)
-python recipes/hifitts/prepare.py --source hi_fi_tts_v0       # or an archive, or its address elsewhere
+python recipes/hifitts/prepare.py --source hi_fi_tts_v0       # or an archive, or its URL elsewhere
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """READER_manifest_QUALITY_PART.json: a line of JSON for each audio/READER_QUALITY/BOOK/NAME.flac."""
+    """List READER_manifest_QUALITY_PART.json: one line of JSON per audio/READER_QUALITY/BOOK/NAME.flac."""
     sources = []
     for manifest in sorted(root.glob("*_manifest_*_*.json")):
         reader, _, _, part = manifest.stem.split("_")
@@ -30,8 +30,8 @@ def scan(root: Path) -> list[Source]:
             record = json.loads(line)
             path = Path(record["audio_filepath"])
             name = path.with_suffix("").relative_to("audio").as_posix()
-            place = {"dev": "valid"}.get(part, part)
-            sources.append(Source(root / path, name, reader, text=record["text"], part=place))
+            split = {"dev": "valid"}.get(part, part)
+            sources.append(Source(root / path, name, reader, text=record["text"], part=split))
     return sources
 
 

@@ -1,7 +1,7 @@
-"""JSUT 1.1 (Sonobe 2017, arXiv 1711.00354): 10 hours of one Japanese reader, 48 kHz. Terms of its own.
+"""JSUT 1.1 (Sonobe 2017, arXiv 1711.00354): 10 hours of one Japanese reader, 48 kHz. Custom licence.
 
 python recipes/jsut/prepare.py                                # downloads the archive
-python recipes/jsut/prepare.py --source jsut_ver1.1           # or an archive, or its address elsewhere
+python recipes/jsut/prepare.py --source jsut_ver1.1           # or an archive, or its URL elsewhere
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """Nine sub-corpora: SUBSET/wav/ID.wav, and lines "ID:text" in SUBSET/transcript_utf8.txt."""
-    found = [(table.parent, row) for table in sorted(root.glob("*/transcript_utf8.txt")) for row in rows(table, ":")]
+    """List nine sub-corpora: SUBSET/wav/ID.wav, and lines "ID:text" in SUBSET/transcript_utf8.txt."""
+    lines = [(table.parent, row) for table in sorted(root.glob("*/transcript_utf8.txt")) for row in rows(table, ":")]
     return [
         Source(folder / "wav" / f"{id}.wav", f"{folder.name}/{id}", "jsut", text=":".join(text))
-        for folder, (id, *text) in found
+        for folder, (id, *text) in lines
     ]
 
 

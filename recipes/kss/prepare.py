@@ -1,8 +1,8 @@
 """KSS 1.4 (Park 2018): 12,853 clips of one Korean reader, 12 hours, 44.1 kHz. CC BY-NC-SA 4.0.
 
-Kaggle asks for an account: download the archive by hand. Some clips are stereo; they are mixed to mono.
+Kaggle requires an account: download the archive manually. Some clips are stereo; they are mixed to mono.
 
-    python recipes/kss/prepare.py --source archive.zip            # or the folder that holds transcript.v.1.4.txt
+    python recipes/kss/prepare.py --source archive.zip            # or the folder of transcript.v.1.4.txt
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """Lines "1/1_0000.wav|original|expanded|decomposed|seconds|English"; the folders 1 to 4 are here or in kss."""
+    """List lines "1/1_0000.wav|original|expanded|decomposed|seconds|English"; folders 1 to 4 are here or in kss."""
     folder = root / "kss" if (root / "kss").is_dir() else root
-    found = [(path, expanded) for path, _, expanded, *_ in rows(root / TRANSCRIPT)]
-    return [Source(folder / path, Path(path).stem, "kss", text=text) for path, text in found]
+    lines = [(path, expanded) for path, _, expanded, *_ in rows(root / TRANSCRIPT)]
+    return [Source(folder / path, Path(path).stem, "kss", text=text) for path, text in lines]
 
 
 if __name__ == "__main__":

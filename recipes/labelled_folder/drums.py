@@ -1,4 +1,4 @@
-"""Debian's drum kits as class folders, told by the clips' names: something for this recipe to learn without a corpus.
+"""Sort Debian's drum kits into class folders by the names of the clips: a corpus to try this recipe with.
 
 apt-get download hydrogen-drumkits && dpkg-deb -x hydrogen-drumkits_*.deb drumkits
 python recipes/labelled_folder/drums.py drumkits clips
@@ -33,7 +33,7 @@ def main() -> None:
     counts: Counter[str] = Counter()
     for path in find(options.kits):
         names = [name for name, pattern in CLASSES.items() if pattern.search(path.stem)]
-        if len(names) == 1:  # a "ride tom" would teach neither
+        if len(names) == 1:  # a "ride tom" is neither
             target = options.clips / names[0] / f"{path.parent.name} {path.name}"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)

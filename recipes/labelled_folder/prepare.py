@@ -1,8 +1,8 @@
-"""Any folder of labelled clips, one sub-folder a class: words, drums, birds.
+"""Any folder of labelled clips, one sub-folder per class: words, drums, birds.
 
     python recipes/labelled_folder/prepare.py --wavs DIR [--output data/labelled_folder] [--sample-rate 16000]
 
-Each class gives about a tenth of its clips to the test and a twentieth to validation, at least one each.
+About a tenth of the clips of each class is for the test and a twentieth for validation, at least one each.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from wavegan.manifest import Utterance, split
 from wavegan.prepare import Source, limited, rates, sources_in, write_manifests
 
 RECIPES = ("vocoder", "frames", "clips")
-FEWEST = 3  # clips of a class: one each to train on, for validation and for the test
+FEWEST = 3  # clips of a class: one each for training, validation and test
 
 
 def scan(folder: Path) -> list[Source]:
-    """All clips; the first folder on the way to a file is its class.
+    """List all clips; the first level of folders names the classes.
 
     Raises:
-        UserError: fewer than two classes, or one with too few clips.
+        UserError: fewer than two classes, or a class with too few clips.
     """
     sources = [replace(s, label=s.id.split("/")[0]) for s in sources_in(folder) if "/" in s.id]
     classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_hidden(p.name))
@@ -46,10 +46,10 @@ def check_classes(counts: Counter, classes: list[str], folder: Path) -> None:
 
 
 def check_rates(sources: list[Source]) -> None:
-    """Refuse mixed sample rates: the generator would learn two sounds for each class."""
-    found = rates([source.path for source in sources])
-    if len(found) > 1:
-        shown = ", ".join(f"{count} at {rate} Hz" for rate, count in found.most_common())
+    """Refuse mixed sample rates: each class would sound bright in some clips and dull in others."""
+    counts = rates([source.path for source in sources])
+    if len(counts) > 1:
+        shown = ", ".join(f"{count} at {rate} Hz" for rate, count in counts.most_common())
         raise UserError(
             f"The clips have different sample rates: {shown}. Add --mixed to bring all to one; those with a "
             "lower rate will sound duller."
@@ -59,8 +59,8 @@ def check_rates(sources: list[Source]) -> None:
 def split_classes(utterances: list[Utterance]) -> dict[str, list[Utterance]]:
     parts: dict[str, list[Utterance]] = {"train": [], "valid": [], "test": []}
     for label in sorted({u.label for u in utterances}):
-        own = [u for u in utterances if u.label == label]
-        for name, part in split(own, max(1, len(own) // 20), max(1, len(own) // 10)).items():
+        clips = [u for u in utterances if u.label == label]
+        for name, part in split(clips, max(1, len(clips) // 20), max(1, len(clips) // 10)).items():
             parts[name] += part
     return parts
 

@@ -1,4 +1,4 @@
-"""A manifest of ours as a CutSet of Lhotse.
+"""Write a manifest as a CutSet of Lhotse.
 
 python recipes/lhotse/export.py data/ljspeech/train.jsonl cuts.jsonl.gz
 """
@@ -15,8 +15,8 @@ from wavegan.errors import reported
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("manifest", type=Path, help="a manifest of ours (.jsonl)")
-    parser.add_argument("cuts", type=Path, help="the CutSet to write (.jsonl or .jsonl.gz)")
+    parser.add_argument("manifest", type=Path, help="manifest (.jsonl)")
+    parser.add_argument("cuts", type=Path, help="CutSet to write (.jsonl or .jsonl.gz)")
     options = parser.parse_args()
     with reported():
         utterances = manifest.read(options.manifest)

@@ -1,10 +1,10 @@
-"""Any corpus that Lhotse has prepared: a CutSet or RecordingSet, as JSON lines, becomes our manifests.
+"""Any corpus prepared by Lhotse: converts a CutSet or RecordingSet (JSON lines) to manifests.
 
-    lhotse prepare ljspeech LJSpeech-1.1 manifests                # for instance
+    lhotse prepare ljspeech LJSpeech-1.1 manifests                # for example
     python recipes/lhotse/prepare.py --source manifests/ljspeech_recordings_all.jsonl.gz --sample-rate 22050
 
-Give three manifests, train, validation, test, to keep a split: --source train.jsonl.gz dev.jsonl.gz test.jsonl.gz
-Instead of a manifest, a folder of shards (Shar): it is unpacked into OUTPUT/raw, one shard after the other.
+Three manifests, for training, validation and test, keep a split: --source train.jsonl.gz dev.jsonl.gz test.jsonl.gz
+Instead of a manifest, a folder of shards (Shar) can be given; they are unpacked into OUTPUT/raw one after the other.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PARTS = ("train", "valid", "test")
 
 
 def scan(manifests: list[Path], work: Path) -> list[Source]:
-    """The recordings or cuts of one manifest or folder of shards, or of three, a part of the split each."""
+    """List the recordings or cuts of one manifest or folder of shards, or of three, one per part of the split."""
     if len(manifests) not in (1, 3):
         raise UserError(f"Give one manifest, or three: train, validation, test; got {len(manifests)}.")
     parts = PARTS if len(manifests) == 3 else (None,)
-    found = [cuts.read_shards(path, work) if path.is_dir() else cuts.read(path) for path in manifests]
-    return [replace(s, part=part) for sources, part in zip(found, parts, strict=True) for s in sources]
+    lists = [cuts.read_shards(path, work) if path.is_dir() else cuts.read(path) for path in manifests]
+    return [replace(s, part=part) for sources, part in zip(lists, parts, strict=True) for s in sources]
 
 
 def main() -> None:

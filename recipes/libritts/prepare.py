@@ -2,7 +2,7 @@
 
 python recipes/libritts/prepare.py                            # train-clean-100, dev-clean, test-clean (10 GB)
 python recipes/libritts/prepare.py --parts train-clean-100 train-clean-360 dev-clean test-clean
-python recipes/libritts/prepare.py --source LibriTTS          # or archives of parts
+python recipes/libritts/prepare.py --source LibriTTS          # or archives of its parts
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """One part: the dev parts are for validation, the test parts for the test."""
+    """List one part: the dev parts are for validation, the test parts for the test."""
     return libritts(root, "LibriTTS")
 
 

@@ -1,6 +1,6 @@
-"""LibriTTS-R (Koizumi 2023, arXiv 2305.18802): LibriTTS, its sound restored; 585 hours, 24 kHz. CC BY 4.0.
+"""LibriTTS-R (Koizumi 2023, arXiv 2305.18802): LibriTTS after speech restoration, 585 hours, 24 kHz. CC BY 4.0.
 
-The restoration failed for some recordings: the corpus lists them, and they are left out.
+The restoration failed for some recordings, which the corpus lists; they are left out.
 
     python recipes/libritts_r/prepare.py                          # train-clean-100, dev-clean, test-clean (10 GB)
     python recipes/libritts_r/prepare.py --parts train-clean-360 dev-clean test-clean failed
@@ -41,7 +41,7 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """One part: the dev parts are for validation, the test parts for the test."""
+    """List one part: the dev parts are for validation, the test parts for the test."""
     return libritts(root, "LibriTTS_R")
 
 

@@ -1,7 +1,7 @@
 """LJ Speech 1.1 (Ito and Johnson 2017): 13,100 clips of one reader, 24 hours, 22.05 kHz. Public domain.
 
 python recipes/ljspeech/prepare.py                            # downloads the archive (2.7 GB)
-python recipes/ljspeech/prepare.py --source LJSpeech-1.1      # or an archive, or its address elsewhere
+python recipes/ljspeech/prepare.py --source LJSpeech-1.1      # or an archive, or its URL elsewhere
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """wavs/LJ001-0001.wav and so on, as metadata.csv lists them."""
+    """List wavs/LJ001-0001.wav and so on, from metadata.csv."""
     return ljspeech(root, speaker="LJ")
 
 

@@ -1,6 +1,6 @@
 """M-AILABS (Solak 2019): 999 hours of audiobooks in nine languages and countries, 16 kHz. BSD-style terms.
 
-Each recording has half a second of silence at both ends, which --trim takes off. A few listed ones don't exist.
+Each recording has half a second of silence at both ends, which --trim removes. A few listed recordings don't exist.
 
     python recipes/m_ailabs/prepare.py --trim                     # en_UK, 45 hours (3.5 GiB)
     python recipes/m_ailabs/prepare.py --trim --parts de_DE fr_FR
@@ -31,7 +31,7 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """One book, de_DE/by_book/female/SPEAKER/BOOK: metadata.csv and wavs. Nobody is named where voices are mixed."""
+    """List one book, de_DE/by_book/female/SPEAKER/BOOK: metadata.csv and wavs. Mixed voices have no speaker."""
     below = root.parts[root.parts.index("by_book") :] if "by_book" in root.parts else root.parts[-3:]
     speaker = None if {"mix", "mixed"} & set(below) else root.parent.name
     return [replace(s, id=f"{root.parent.name}/{root.name}/{s.id}") for s in ljspeech(root, speaker)]

@@ -1,8 +1,8 @@
 """Opencpop (Wang 2022, arXiv 2201.07429): 100 Mandarin pop songs by one singer, 5.2 hours, 44.1 kHz. CC BY-NC-ND 4.0.
 
-Its authors send the address on request.
+Its authors send a download link on request.
 
-    python recipes/opencpop/prepare.py --source Opencpop          # or an archive that holds segments/wavs
+    python recipes/opencpop/prepare.py --source Opencpop          # or an archive with segments/wavs in it
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """The folder segments: wavs/2001000001.wav, lines "ID|lyrics|phonemes|..."; test.txt lists the official test."""
+    """List the folder segments: wavs/2001000001.wav, lines "ID|lyrics|phonemes|..."; test.txt is the official test."""
     test = {id for id, *_ in rows(root / "test.txt")}
-    found = [(id, lyrics) for id, lyrics, *_ in rows(root / "transcriptions.txt")]
-    parts = {id: "test" if id in test else None for id, _ in found}
-    return [Source(root / "wavs" / f"{id}.wav", id, "opencpop", text=text, part=parts[id]) for id, text in found]
+    lines = [(id, lyrics) for id, lyrics, *_ in rows(root / "transcriptions.txt")]
+    parts = {id: "test" if id in test else None for id, _ in lines}
+    return [Source(root / "wavs" / f"{id}.wav", id, "opencpop", text=text, part=parts[id]) for id, text in lines]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Asterisk core sounds (telephone prompts): fetch, decode, check, split.
+"""Asterisk core sounds: telephone prompts in five languages by four voices, 2.1 hours, 16 kHz. CC BY-SA and CC BY 3.0.
 
-Five languages, four professional voices (English and Spanish share one), about 2.1 hours of G.722 at 16 kHz.
-Licences: CC BY-SA 3.0 (English, Spanish, French), CC BY 3.0 (Italian, Russian); see each package's copyright file.
+English and Spanish share a voice; the files are G.722. Licences: CC BY-SA 3.0 (English, Spanish, French), CC BY 3.0
+(Italian, Russian); see the copyright file of each package.
 
-    python recipes/prompts/prepare.py --source debian          # apt-get download, needs no root
+    python recipes/prompts/prepare.py --source debian          # apt-get download, without root
     python recipes/prompts/prepare.py --source DIR             # folders en, es, fr, it, ru (or en_US_..., ...)
     python recipes/prompts/prepare.py --source archive         # from downloads.asterisk.org
 """
@@ -27,22 +27,22 @@ ARCHIVE = "https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sou
 
 
 def scan(folder: Path) -> list[Source]:
-    """All prompts under ``folder``, in language folders named en or en_US_f_Allison and so on."""
+    """List all prompts in ``folder``, in language folders named en or en_US_f_Allison and so on."""
     sources = []
     for path in sorted(folder.rglob("*.g722")):
         parts = path.relative_to(folder).parts
-        place = next((i for i, part in enumerate(parts[:-1]) if part.split("_")[0] in SPEAKERS), None)
-        if place is not None:
-            language = parts[place].split("_")[0]
-            name = "/".join([language, *parts[place + 1 :]]).removesuffix(".g722")
+        depth = next((i for i, part in enumerate(parts[:-1]) if part.split("_")[0] in SPEAKERS), None)
+        if depth is not None:
+            language = parts[depth].split("_")[0]
+            name = "/".join([language, *parts[depth + 1 :]]).removesuffix(".g722")
             sources.append(Source(path, name, speaker=SPEAKERS[language]))
     if not sources:
-        raise UserError(f"{folder} holds no .g722 prompts in folders en, es, fr, it, ru. Give the folder above them.")
+        raise UserError(f"{folder} has no .g722 prompts in folders en, es, fr, it, ru. Give the folder above them.")
     return sources
 
 
 def fetch_debian(folder: Path) -> None:
-    """Download and unpack the Debian packages into ``folder``; nothing is installed."""
+    """Download and unpack the Debian packages into ``folder``, without installing them."""
     folder.mkdir(parents=True, exist_ok=True)
     for language in SPEAKERS:
         package = f"asterisk-core-sounds-{language}-g722"
@@ -53,7 +53,7 @@ def fetch_debian(folder: Path) -> None:
         try:
             _run(["dpkg-deb", "-x", deb.name, "."], folder)
         except UserError:
-            deb.unlink()  # cut short: to be downloaded again
+            deb.unlink()  # incomplete: download it again next time
             raise
 
 
@@ -68,7 +68,7 @@ def _run(command: list[str], folder: Path) -> None:
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        raise UserError(f"{command[0]} is not on this machine. Use --source archive or --source DIR.") from None
+        raise UserError(f"{command[0]} is not installed. Use --source archive or --source DIR.") from None
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UserError(f"'{' '.join(command)}' failed: {reason}. Try apt-get update, or --source archive.") from None

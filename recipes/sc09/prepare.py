@@ -1,9 +1,9 @@
 """SC09: the ten digit words of Speech Commands v0.02 (Warden 2018, arXiv 1804.03209), 16 kHz. CC BY 4.0.
 
-About 38,900 clips of up to a second by 2,600 speakers; the official validation and test lists.
+About 38,900 clips of up to one second by 2,600 speakers, split by the official validation and test lists.
 
     python recipes/sc09/prepare.py                               # downloads the archive (2.4 GB)
-    python recipes/sc09/prepare.py --source ARCHIVE.tar.gz       # or the folder that holds testing_list.txt
+    python recipes/sc09/prepare.py --source ARCHIVE.tar.gz       # or the folder of testing_list.txt
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CORPUS = replace(SPEECH_COMMANDS, name="sc09", title="Speech Commands v0.02, the
 
 
 def scan(root: Path) -> list[Source]:
-    """WORD/SPEAKER_nohash_N.wav of the ten words."""
+    """List WORD/SPEAKER_nohash_N.wav of the ten words."""
     return speech_commands(root, WORDS)
 
 

@@ -1,10 +1,11 @@
 """CSTR VCTK 0.92 (Yamagishi, Veaux, MacDonald 2019): 110 speakers of English, 48 kHz. CC BY 4.0.
 
-Each sentence was recorded by two microphones: of each, the second is taken, which has less low noise; the first where
-there is no second (all of p280 and p315). The texts of p315 are lost. Whole speakers are kept for validation and test.
+Each sentence was recorded by two microphones. The second is used, which has less low-frequency noise, or the first
+where there is no second (all of p280 and p315). The texts of p315 are lost. Whole speakers are reserved for validation
+and test.
 
     python recipes/vctk/prepare.py                                # downloads the archive (11.7 GB)
-    python recipes/vctk/prepare.py --source VCTK-Corpus-0.92.zip  # or a folder, or its address elsewhere
+    python recipes/vctk/prepare.py --source VCTK-Corpus-0.92.zip  # or a folder, or its URL elsewhere
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ CORPUS = Corpus(
 
 
 def scan(root: Path) -> list[Source]:
-    """wav48_silence_trimmed/p225/p225_001_mic2.flac, txt/p225/p225_001.txt."""
+    """List wav48_silence_trimmed/p225/p225_001_mic2.flac, txt/p225/p225_001.txt."""
     chosen: dict[str, Path] = {}
     for path in sorted((root / "wav48_silence_trimmed").glob("*/*_mic[12].flac")):  # the second replaces the first
         chosen[path.stem.rsplit("_", 1)[0]] = path
-    found = [(id, path, path.parent.name) for id, path in chosen.items()]
-    return [Source(path, id, who, text=_text(root / "txt" / who / f"{id}.txt")) for id, path, who in found]
+    recordings = [(id, path, path.parent.name) for id, path in chosen.items()]
+    texts = root / "txt"
+    return [Source(path, id, who, text=_text(texts / who / f"{id}.txt")) for id, path, who in recordings]
 
 
 def _text(path: Path) -> str | None:

@@ -1,48 +1,8 @@
-"""Sound: files, resampling, levels, STFT, mels and their conventions.
+"""Sound files, resampling, levels, STFT, mels and their conventions; the functions on sound files are public here."""
 
-``audio.read``, ``audio.write`` and the other functions on sound files are those of ``wavegan.audio.files``.
-"""
+from wavegan.audio.files import SILENCE, check_samples, find, is_hidden, probe, read, read_span, stream
+from wavegan.audio.readers import MAX_RATE, MIN_RATE, Probe
+from wavegan.audio.writers import WRITABLE, check_target, encode, to_int16, write, writing
 
-from wavegan.audio.files import (
-    MAX_RATE,
-    MIN_RATE,
-    SILENCE,
-    SUFFIXES,
-    WRITABLE,
-    Probe,
-    check_samples,
-    check_target,
-    encode,
-    find,
-    is_hidden,
-    probe,
-    rate_of,
-    read,
-    read_span,
-    stream,
-    to_int16,
-    write,
-    writing,
-)
-
-__all__ = [
-    "MAX_RATE",
-    "MIN_RATE",
-    "SILENCE",
-    "SUFFIXES",
-    "WRITABLE",
-    "Probe",
-    "check_samples",
-    "check_target",
-    "encode",
-    "find",
-    "is_hidden",
-    "probe",
-    "rate_of",
-    "read",
-    "read_span",
-    "stream",
-    "to_int16",
-    "write",
-    "writing",
-]
+__all__ = ["MAX_RATE", "MIN_RATE", "SILENCE", "WRITABLE", "Probe", "check_samples", "check_target"]
+__all__ += ["encode", "find", "is_hidden", "probe", "read", "read_span", "stream", "to_int16", "write", "writing"]

@@ -1,4 +1,4 @@
-"""Signals of any length in constant memory: a function of bounded reach, applied window by window."""
+"""Apply a finite-context function to a stream, with the result of one call on the whole signal."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from torch import Tensor
 
 
 class ChunkedFunction:
-    """Applies ``function`` to a signal that comes in pieces of any size, so that it gives what the whole would.
+    """Apply ``function`` window by window to a signal in pieces of any size, in constant memory.
 
     ``function(window, first)`` maps (..., N) to (..., about N / unit * gain); ``first`` is the unit at which the window
-    begins in the whole. ``gain`` outputs belong to each ``unit`` inputs, and may depend on ``context``, (left, right),
-    units around them.
+    begins. Each ``unit`` of inputs has ``gain`` outputs, which may depend on ``context``, (left, right), units around.
 
-    What ``push`` and ``finish`` yield, joined, is ``function(whole, 0)``; ``push`` yields what nothing to come can
-    change. ``over`` does both for all the pieces of an iterable.
-    ``least`` and ``most`` bound the new units of a window: larger ones repeat less of the context, smaller ones
-    wait less. Where both are the same, windows don't depend on the pieces, and outputs are equal bit for bit.
+    The outputs of ``push`` and ``finish``, concatenated, are ``function(whole, 0)``; ``push`` yields those that no
+    later input can change. ``over`` does both for an iterable of pieces. ``least`` and ``most`` bound the new units
+    of a window: larger windows recompute less context, smaller ones have less latency. If both are equal, windows don't
+    depend on the pieces, and outputs are identical bit for bit.
     """
 
     def __init__(
@@ -34,8 +33,8 @@ class ChunkedFunction:
         self.left, self.right = context
         self.least, self.most = least, most
         self.pieces: list[Tensor] = []
-        self.length = 0  # of the pieces together, in samples
-        self.first = self.done = 0  # units: where the pieces begin, and what has been yielded
+        self.length = 0  # of all pieces, in samples
+        self.first = self.done = 0  # in units: the start of the pieces, and of the outputs to come
 
     def over(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         for piece in pieces:
@@ -43,7 +42,7 @@ class ChunkedFunction:
         yield from self.finish()
 
     def push(self, piece: Tensor) -> Iterator[Tensor]:
-        """Take (..., N) more; yields outputs, none where more must come first."""
+        """Append inputs (..., N) and yield the outputs that are ready."""
         if not piece.shape[-1]:
             return
         self.pieces.append(piece)
@@ -54,7 +53,7 @@ class ChunkedFunction:
             self._forget()
 
     def finish(self) -> Iterator[Tensor]:
-        """The signal has ended: yields what is left of the outputs."""
+        """Yield the remaining outputs at the end of the signal."""
         if not self.pieces:
             return
         while self.first + self.length // self.unit - self.done > self.most:
@@ -65,17 +64,17 @@ class ChunkedFunction:
             yield rest
 
     def _run(self, count: int | None, stop: int) -> Tensor:
-        """The outputs of ``count`` more units, or all, out of the first ``stop`` samples that are held."""
-        held = torch.cat(self.pieces, dim=-1) if len(self.pieces) > 1 else self.pieces[0]
-        self.pieces = [held]
-        output = self.function(held[..., :stop], self.first)[..., (self.done - self.first) * self.gain :]
+        """Compute the outputs of ``count`` more units, or all, from the first ``stop`` buffered samples."""
+        buffer = torch.cat(self.pieces, dim=-1) if len(self.pieces) > 1 else self.pieces[0]
+        self.pieces = [buffer]
+        output = self.function(buffer[..., :stop], self.first)[..., (self.done - self.first) * self.gain :]
         if count is None:
             return output
         self.done += count
         return output[..., : count * self.gain]
 
     def _forget(self) -> None:
-        """Drop what no output to come depends on."""
+        """Drop inputs that no later output depends on."""
         first = max(self.done - self.left, 0)
-        held = self.pieces[0][..., (first - self.first) * self.unit :]
-        self.first, self.pieces, self.length = first, [held], held.shape[-1]
+        buffer = self.pieces[0][..., (first - self.first) * self.unit :]
+        self.first, self.pieces, self.length = first, [buffer], buffer.shape[-1]

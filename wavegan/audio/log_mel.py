@@ -1,4 +1,4 @@
-"""Signal processing: STFT and inverse in real arithmetic, the mel filterbank, and LogMel, the feature contract.
+"""Log-mel spectrograms, and the contract that two programs need to exchange them.
 
 Shapes: B batch, T samples, F frames, M mel bands, K = n_fft / 2 + 1 frequency bins.
 """
@@ -6,21 +6,23 @@ Shapes: B batch, T samples, F frames, M mel bands, K = n_fft / 2 + 1 frequency b
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import torch
 import torchaudio
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wavegan.audio.mel_defaults import fields_of
 from wavegan.audio.stft import Padding, hann_window, pad_signal, padding_length
 from wavegan.core.config import Config
 
 
 class LogMelConfig(Config):
     """Everything two programs must agree on before one can read the other's mels.
+
+    The name of a convention, such as "hifigan", stands for its fields (``mel_defaults.CONVENTIONS``).
 
     ``padding``: "center" pads n_fft / 2 on each side (librosa's default; 1 + T // hop frames), "same" pads
     (n_fft - hop) / 2 (HiFi-GAN's; T // hop frames). ``power``: 1 magnitude, 2 power. ``floor``: smallest value
@@ -29,7 +31,7 @@ class LogMelConfig(Config):
     """
 
     sample_rate: int = Field(ge=1000, le=384000)
-    n_fft: int = Field(ge=16, le=8192, multiple_of=2)  # a table of an inverse STFT is of its square
+    n_fft: int = Field(ge=16, le=8192, multiple_of=2)  # the table of an inverse STFT grows with its square
     hop_length: int = Field(ge=1)
     win_length: int | None = None
     n_mels: int = Field(ge=1, le=1024)
@@ -46,14 +48,19 @@ class LogMelConfig(Config):
     mean: list[float] | None = None
     std: list[float] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, data: Any) -> Any:
+        return fields_of(data) if isinstance(data, str) else data
+
     @model_validator(mode="after")
     def _check(self) -> LogMelConfig:
         if self.hop_length > self.n_fft // 2:
             raise ValueError(f"hop_length {self.hop_length} must be at most n_fft / 2 = {self.n_fft // 2}")
         if not 0 < self.window_length <= self.n_fft:
-            raise ValueError(f"win_length {self.win_length} must lie between 1 and n_fft = {self.n_fft}")
+            raise ValueError(f"win_length {self.win_length} must be between 1 and n_fft = {self.n_fft}")
         if not self.fmin < self.upper_frequency <= self.sample_rate / 2:
-            raise ValueError(f"fmax {self.upper_frequency} must lie above fmin and at most at sample_rate / 2")
+            raise ValueError(f"fmax {self.upper_frequency} must be above fmin and at most sample_rate / 2")
         if self.padding == "same" and (self.n_fft - self.hop_length) % 2:
             raise ValueError(f"padding 'same' needs n_fft - hop_length even, got {self.n_fft} - {self.hop_length}")
         for name in ("mean", "std"):
@@ -61,7 +68,7 @@ class LogMelConfig(Config):
             if values is not None and len(values) != self.n_mels:
                 raise ValueError(f"{name} must have n_mels = {self.n_mels} values, got {len(values)}")
         if (self.mean is None) != (self.std is None):
-            raise ValueError("mean and std go together")
+            raise ValueError("mean and std must be given together")
         if self.std is not None and min(self.std) <= 0:
             raise ValueError("std must be above 0 in every band")
         return self
@@ -76,14 +83,14 @@ class LogMelConfig(Config):
 
     @property
     def log_floor(self) -> float:
-        """The smallest value a log-mel of this contract can hold (before mean and std)."""
+        """Smallest value of a log-mel of this contract, before mean and std."""
         return math.log(self.floor) if self.log == "ln" else math.log10(self.floor)
 
     @property
     def normal_range(self) -> tuple[float, float]:
         """(shift, scale) such that (mel - shift) * scale is -1 at the floor and 3 for a full-scale tone.
 
-        Clips are silence for the most part, so that their mean then lies near 0 and their deviation near 1.
+        Clips are silence for the most part, so that their mean is then near 0 and their deviation near 1.
         """
         peak = max(float(mel_filterbank(self).amax(0).median()), 1e-6)
         loudest = math.log((self.window_length / 4) ** self.power * peak)
@@ -92,37 +99,31 @@ class LogMelConfig(Config):
         return self.log_floor + 1 / scale, scale
 
     def diff(self, other: LogMelConfig) -> dict[str, tuple]:
-        """The fields in which two contracts differ: {name: (ours, theirs)}."""
+        """Fields in which two contracts differ: {name: (ours, theirs)}."""
         fields = {name: name for name in LogMelConfig.model_fields}
-        fields |= {"win_length": "window_length", "fmax": "upper_frequency"}  # None and its meaning are the same
+        fields |= {"win_length": "window_length", "fmax": "upper_frequency"}  # None equals the default it stands for
         pairs = {name: (getattr(self, attr), getattr(other, attr)) for name, attr in fields.items()}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def mel_window(config: LogMelConfig, n_fft: int | None = None) -> Tensor:
-    """The window of a contract, of its length, or zero-padded to ``n_fft``."""
+    """Window of a contract, zero-padded to ``n_fft`` if given."""
     return hann_window(config.window_length, n_fft, periodic=config.window == "hann")
 
 
-def mel_filterbank(config: LogMelConfig) -> Tensor:
+def mel_filterbank(c: LogMelConfig) -> Tensor:
     """Triangular mel filterbank (K, M), equal to ``librosa.filters.mel(...).T``."""
-    norm = None if config.mel_norm == "none" else config.mel_norm
-    with torch.device("cpu"):  # its values are looked at where a module is built on the device "meta", too
+    norm = None if c.mel_norm == "none" else c.mel_norm
+    with torch.device("cpu"):  # its values are needed even for modules on the device "meta"
         return torchaudio.functional.melscale_fbanks(
-            config.n_fft // 2 + 1,
-            config.fmin,
-            config.upper_frequency,
-            config.n_mels,
-            config.sample_rate,
-            norm=norm,
-            mel_scale=config.mel_scale,
+            c.n_fft // 2 + 1, c.fmin, c.upper_frequency, c.n_mels, c.sample_rate, norm=norm, mel_scale=c.mel_scale
         )
 
 
 class LogMel(nn.Module):
     """Log-mel spectrogram under a contract: waveform (B, T) or (B, 1, T) -> (B, M, F)."""
 
-    CHUNK = 8192  # frames at once: hours of sound need no hours of spectrum in memory
+    CHUNK = 8192  # frames at once: hours of sound don't need hours of spectrum in memory
 
     def __init__(self, config: LogMelConfig):
         super().__init__()
@@ -162,7 +163,7 @@ class LogMel(nn.Module):
 
     @property
     def context_frames(self) -> tuple[int, int]:
-        """Hops before and after its own that a frame is made of, and that its reflected ends need."""
+        """Context of a frame in hops before and after its own, including what its reflected ends need."""
         c = self.config
         amount = padding_length(c.n_fft, c.hop_length, c.padding)
         after = -(-amount // c.hop_length)
@@ -173,39 +174,3 @@ class LogMel(nn.Module):
         mel = mel * self.std + self.mean
         linear = mel.exp() if self.config.log == "ln" else torch.pow(10.0, mel)
         return linear.sqrt() if self.config.power == 2 else linear
-
-
-def mel_frequencies(config: LogMelConfig) -> Tensor:
-    """Centre of each band in Hz, (M,), equal to ``librosa.mel_frequencies(M + 2, ...)[1:-1]``."""
-    linear, corner, log_step = 200 / 3, 1000.0, math.log(6.4) / 27  # slaney: linear below 1 kHz, logarithmic above
-
-    def to_mel(hertz: float) -> float:
-        if config.mel_scale == "htk":
-            return 2595 * math.log10(1 + hertz / 700)
-        return hertz / linear if hertz < corner else corner / linear + math.log(hertz / corner) / log_step
-
-    mels = torch.linspace(to_mel(config.fmin), to_mel(config.upper_frequency), config.n_mels + 2).double()[1:-1]
-    if config.mel_scale == "htk":
-        return (700 * (10 ** (mels / 2595) - 1)).float()
-    above = corner * torch.exp(log_step * (mels - corner / linear))
-    return torch.where(mels < corner / linear, mels * linear, above).float()
-
-
-def shift_bands(mel: Tensor, config: LogMelConfig, semitones: float) -> Tensor:
-    """A log-mel (..., M, F) whose voice, pitch and formants alike, lies ``semitones`` higher; silence fills the top."""
-    centres = mel_frequencies(config).numpy()
-    wanted = centres / 2 ** (semitones / 12)
-    position = torch.from_numpy(np.interp(wanted, centres, np.arange(len(centres)))).float()
-    below = position.floor().long()
-    above = (below + 1).clamp(max=len(centres) - 1)
-    weight = (position - below).unsqueeze(-1)
-    shifted = torch.lerp(mel[..., below, :], mel[..., above, :], weight)
-    mean, std = torch.tensor(config.mean or [0.0]), torch.tensor(config.std or [1.0])
-    silence = ((config.log_floor - mean) / std).expand(len(centres)).unsqueeze(-1)
-    beyond = torch.from_numpy(wanted > centres[-1]).unsqueeze(-1)
-    return torch.where(beyond, silence.to(mel), shifted)
-
-
-def stretch_frames(mel: Tensor, speed: float) -> Tensor:
-    """A log-mel (B, M, F) spoken ``speed`` times as fast, (B, M, round(F / speed)): frames are interpolated."""
-    return F.interpolate(mel, size=max(round(mel.shape[-1] / speed), 1), mode="linear")

@@ -1,4 +1,4 @@
-"""Pseudo-QMF filterbank: a waveform in M bands at 1 / M of the rate, and back, nearly perfectly (Nguyen 1994, IEEE
+"""Pseudo-QMF filterbank: M bands at 1 / M of the sample rate, with near-perfect reconstruction (Nguyen 1994, IEEE
 Transactions on Signal Processing 42(1), 65-76), with a Kaiser-windowed prototype (Lin and Vaidyanathan 1998, IEEE
 Signal Processing Letters 5(6), 132-134).
 
@@ -17,9 +17,9 @@ from wavegan.core.config import Config
 
 
 class PQMFConfig(Config):
-    """The prototype low-pass, of ``taps`` + 1 coefficients. ``cutoff``: 1 is half the sample rate.
+    """Prototype low-pass of ``taps`` + 1 coefficients. ``cutoff``: 1 is half the sample rate.
 
-    None: 16 * bands - 2 taps, and the cut-off that reconstructs best at this beta, 1 / (2 * bands) + 1.054 / taps;
+    Defaults: 16 * bands - 2 taps, and the cut-off that reconstructs best at this beta, 1 / (2 * bands) + 1.054 / taps;
     for 4 bands these are the published 62 and 0.142.
     """
 
@@ -29,7 +29,7 @@ class PQMFConfig(Config):
 
 
 class PQMF(nn.Module):
-    """Cosine-modulated filters, fixed; the delay of analysis and synthesis together is 0."""
+    """Fixed cosine-modulated filters; analysis followed by synthesis has no delay."""
 
     def __init__(self, bands: int, config: PQMFConfig):
         super().__init__()

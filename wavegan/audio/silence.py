@@ -1,4 +1,4 @@
-"""Trim silence at both ends of a recording: by energy, or by silero-vad.
+"""Trimming of silence at both ends of a recording, by energy or by silero-vad.
 
 Waveforms are float32, mono, (T,).
 """
@@ -15,46 +15,44 @@ from torch.nn import functional as F
 from wavegan.audio.resample import resample
 from wavegan.core.errors import UserError
 
-FRAME_SECONDS = 0.025  # of which the energy is taken
-BELOW_DB = 40.0  # a frame this far below the loudest is silence
-MARGIN_SECONDS = 0.1  # of silence that stays: breaths and the ends of words are quiet
+FRAME_SECONDS = 0.025
+BELOW_DB = 40.0  # frames this far below the loudest are silent
+MARGIN_SECONDS = 0.1  # of silence to keep: breaths and the ends of words are quiet
+SILERO_RATE = 16000
+_thread = threading.local()  # each thread has its own model, which is stateful
 
 
 def trim_by_energy(waveform: Tensor, sample_rate: int, below_db: float = BELOW_DB) -> Tensor:
-    """The waveform without the silence at its ends: frames whose energy lies ``below_db`` under the loudest one's."""
+    """Cut the frames at both ends whose energy is ``below_db`` under that of the loudest, up to a margin."""
     length = max(round(FRAME_SECONDS * sample_rate), 1)
     frames = F.pad(waveform, (0, -len(waveform) % length)).view(-1, length)
     energy = frames.double().square().mean(1)
     loud = torch.nonzero(energy > energy.max() * 10 ** (-below_db / 10)).flatten()
     if not len(loud):
         return waveform
-    margin = round(MARGIN_SECONDS * sample_rate)
-    first, last = int(loud[0]) * length - margin, (int(loud[-1]) + 1) * length + margin
-    return waveform[max(first, 0) : last]
-
-
-SILERO_RATE = 16000  # of the model
-_own = threading.local()  # it remembers what it heard: each thread has a model of its own
-
-
-def require_silero() -> None:
-    """Raises:
-    UserError: the package silero-vad is missing.
-    """
-    if find_spec("silero_vad") is None:
-        raise UserError("--trim vad needs the package 'silero-vad': pip install 'wavegan[vad]'. Or use --trim energy.")
+    return _cut(waveform, int(loud[0]) * length, (int(loud[-1]) + 1) * length, sample_rate)
 
 
 def trim_by_speech(waveform: Tensor, sample_rate: int) -> Tensor:
-    """The waveform from the first to the last speech in it and a margin; of none, nothing, (0,)."""
+    """Cut everything before the first and after the last speech, up to a margin; (0,) if there is no speech."""
     import silero_vad
 
-    if not hasattr(_own, "model"):
-        _own.model = silero_vad.load_silero_vad()
-    heard = resample(waveform, sample_rate, SILERO_RATE)
-    found = silero_vad.get_speech_timestamps(heard, _own.model, sampling_rate=SILERO_RATE)
-    if not found:
+    if not hasattr(_thread, "model"):
+        _thread.model = silero_vad.load_silero_vad()
+    resampled = resample(waveform, sample_rate, SILERO_RATE)
+    speech = silero_vad.get_speech_timestamps(resampled, _thread.model, sampling_rate=SILERO_RATE)
+    if not speech:
         return waveform[:0]
+    first, last = (round(place * sample_rate / SILERO_RATE) for place in (speech[0]["start"], speech[-1]["end"]))
+    return _cut(waveform, first, last, sample_rate)
+
+
+def _cut(waveform: Tensor, first: int, last: int, sample_rate: int) -> Tensor:
     margin = round(MARGIN_SECONDS * sample_rate)
-    first, last = (round(place * sample_rate / SILERO_RATE) for place in (found[0]["start"], found[-1]["end"]))
     return waveform[max(first - margin, 0) : last + margin]
+
+
+def require_silero() -> None:
+    """Raise UserError if the package silero-vad isn't installed."""
+    if find_spec("silero_vad") is None:
+        raise UserError("--trim vad needs the package 'silero-vad': pip install 'wavegan[vad]'. Or use --trim energy.")

@@ -21,7 +21,7 @@ def padding_length(n_fft: int, hop_length: int, padding: Padding) -> int:
 
 
 def pad_signal(waveform: Tensor, n_fft: int, hop_length: int, padding: Padding) -> Tensor:
-    """Reflect-pad (B, T) for framing; a signal shorter than the padding continues with zeros."""
+    """Reflect-pad (B, T) for framing; a signal shorter than the padding is extended with zeros."""
     amount = padding_length(n_fft, hop_length, padding)
     missing = amount + 1 - waveform.shape[-1]
     if missing > 0:
@@ -67,13 +67,13 @@ class InverseSTFT(nn.Module):
         return (self._overlap_add(frames) / self._envelope(frames.shape[1])).unsqueeze(1)
 
     def frames_of(self, first: int, last: int) -> tuple[int, int]:
-        """The first and last frame that the samples ``first`` to ``last`` are made of, where the window isn't 0."""
+        """First and last frame whose window isn't 0 in the samples ``first`` to ``last``."""
         support = self.window_square.nonzero().flatten()
         begin, end = int(support[0]), int(support[-1])
         return -((end - first - self.trim) // self.hop_length), (last + self.trim - begin) // self.hop_length
 
     def smallest_envelope(self) -> float:
-        """What the quietest sample is divided by; near 0, the ends of the waveform would explode."""
+        """Smallest divisor of the overlap-add; near 0, the ends of the waveform would explode."""
         return float(self._envelope(num_frames=2 * self.overlap).min())
 
     def _envelope(self, num_frames: int) -> Tensor:
@@ -90,9 +90,9 @@ class InverseSTFT(nn.Module):
 
 
 class STFT(nn.Module):
-    """What ``InverseSTFT`` inverts: (B, 1, T) -> real and imaginary parts (B, F, K, 2) with F = T / hop_length.
+    """Inverse of ``InverseSTFT``: (B, 1, T) -> real and imaginary parts (B, F, K, 2) with F = T / hop_length.
 
-    Equals ``stft`` but that the waveform is taken for silent beyond its ends. Exported as its inverse is.
+    Equals ``stft`` except that the waveform is padded with zeros. Exported like its inverse.
     """
 
     def __init__(self, n_fft: int, hop_length: int, win_length: int | None = None, padding: Padding = "center"):
@@ -111,7 +111,7 @@ class STFT(nn.Module):
 
 
 def _basis(n_fft: int) -> Tensor:
-    """The real and imaginary parts of a DFT's waves, (K, 2, n_fft), in float64."""
+    """Real and imaginary parts of the DFT basis, (K, 2, n_fft), in float64."""
     angle = 2 * math.pi * torch.outer(torch.arange(n_fft // 2 + 1.0), torch.arange(n_fft)).double() / n_fft
     return torch.stack([angle.cos(), -angle.sin()], dim=1)
 

@@ -1,4 +1,4 @@
-"""Where a model is: in the package, in a folder, another project's file, or on the Hugging Face Hub."""
+"""Finding a model: in the package, in a folder, in another project's file, or on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 
 from wavegan.checkpoints import native
 from wavegan.checkpoints.native import CheckpointConfig
-from wavegan.core.errors import UserError
+from wavegan.core.errors import UserError, one_line
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
-# What is fetched from a repository, and nothing else: settings, statistics, generators' weights. None of it is run:
-# weights are read as plain tensors.
+# The only files fetched from a repository: settings, statistics, generators' weights. None of them is run: weights are
+# loaded as plain tensors.
 WANTED = ["config.json", "config_v*.json", "config.y*ml", "hyperparams.yaml", "stats.h5", "stats.npy", "*.nemo"]
 WANTED += ["*.safetensors", "*.ckpt", "*.pth", "generator*", "g_*", "*generator*.pt", "pytorch_model.bin"]
 WANTED += ["checkpoint-*steps.pkl"]
@@ -28,10 +28,10 @@ def list_pretrained() -> list[str]:
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """Where a model lies on this machine: embedded, by name; a path; or USER/REPOSITORY on the Hub, fetched now.
+    """The local path of a model: embedded, by name; a path; or USER/REPOSITORY on the Hub, which is fetched.
 
     Raises:
-        UserError: none of them, or a repository that can't be fetched.
+        UserError: none of them, or the repository can't be fetched.
     """
     text = str(name)
     if text in list_pretrained():
@@ -45,10 +45,10 @@ def find_checkpoint(name: str | Path) -> Path:
 
 
 def load(name: str | Path) -> tuple[nn.Module, CheckpointConfig]:
-    """The generator of a model, ready to play, and its contents; names and paths are those of ``find_checkpoint``.
+    """Load the generator of a model for inference, and its configuration; ``name`` as in ``find_checkpoint``.
 
     Raises:
-        UserError: as ``find_checkpoint``; or a checkpoint that is damaged, incomplete or of another format.
+        UserError: as ``find_checkpoint``; or the checkpoint is damaged, incomplete or of an unknown format.
     """
     path = find_checkpoint(name)
     folder = path.parent if path.name in (native.CONFIG, native.GENERATOR) else path
@@ -57,7 +57,7 @@ def load(name: str | Path) -> tuple[nn.Module, CheckpointConfig]:
     from wavegan.checkpoints import formats
 
     repository = "" if os.path.exists(name) else str(name).partition("@")[0].rpartition("/")[2]
-    return formats.load_foreign(path, name=repository)  # the folder it was fetched into is called by its commit
+    return formats.load_foreign(path, name=repository)  # the fetched folder has the name of its commit
 
 
 def _download(name: str, missing: str) -> Path:
@@ -78,10 +78,10 @@ def _download(name: str, missing: str) -> Path:
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
         reason = {401: "it doesn't exist or is private", 403: "access is refused", 404: "it doesn't exist"}.get(status)
-        raise UserError(f"{missing} Nor on the Hugging Face Hub: {reason or f'it answers {status}'}.") from None
-    except Exception as error:  # whichever library carries HTTP, and whatever it meets: the disk, a proxy, a cut line
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{missing} Nor on the Hugging Face Hub: {reason or f'status {status}'}.") from None
+    except Exception as error:  # of the HTTP library, which may change: a full disk, a proxy, a lost connection
+        reason = one_line(error)
         raise UserError(f"The repository '{name}' can't be fetched from the Hugging Face Hub ({reason}).") from None
     if not Path(folder).is_dir() or not any(Path(folder).iterdir()):
-        raise UserError(f"The repository '{name}' holds no vocoder: no settings, no weights that we know.")
+        raise UserError(f"The repository '{name}' has no settings or weights of a known format.")
     return Path(folder)

@@ -1,6 +1,6 @@
 """Checkpoints: a folder with ``config.json`` and ``generator.safetensors``; a run adds ``trainer.pt`` to resume.
 
-``generator.safetensors`` holds the averaged (EMA) weights with weight norm folded: what is played and published.
+``generator.safetensors`` holds the averaged (EMA) weights with weight norm folded, for inference.
 """
 
 from __future__ import annotations
@@ -22,19 +22,25 @@ from wavegan.core import config, errors
 from wavegan.core.config import Config
 from wavegan.core.errors import UserError
 from wavegan.core.files import replacing, write_atomically, write_durably
+from wavegan.core.registry import load_entry_points
 from wavegan.core.tensors import check_tensors, load_safely
 from wavegan.core.version import __version__
-from wavegan.models.generators import GeneratorConfig
+from wavegan.models.generators import GENERATORS, GeneratorConfig
+from wavegan.models.generators.base import BaseGeneratorConfig
 from wavegan.models.layers import fold_weight_norm
-from wavegan.tasks import TaskConfig
+from wavegan.tasks import TASKS, TaskConfig
+from wavegan.tasks.base import BaseTaskConfig
 
 FORMAT_VERSION = 1
 CONFIG, GENERATOR, TRAINER = "config.json", "generator.safetensors", "trainer.pt"
-PREVIOUS = "trainer.previous.pt"  # what is resumed where the latest is damaged
+PREVIOUS = "trainer.previous.pt"  # resumed from where the latest is damaged
 
 
 class CheckpointConfig(Config):
-    """``config.json``: what is needed to play the weights, and the recipe they come from."""
+    """``config.json``: the settings of the weights, and the recipe that they were trained with.
+
+    ``plugins``: the parts that other packages define, {"generator toy": "toy_package"}.
+    """
 
     format_version: int
     wavegan_version: str
@@ -43,51 +49,106 @@ class CheckpointConfig(Config):
     task: TaskConfig
     generator: GeneratorConfig
     recipe: dict[str, Any] | None = None
+    plugins: dict[str, str] = {}
 
     @classmethod
-    def of_today(cls, **fields: Any) -> CheckpointConfig:
-        """The contents of a checkpoint that this version writes."""
-        return cls(format_version=FORMAT_VERSION, wavegan_version=__version__, **fields)
+    def of_today(
+        cls, task: BaseTaskConfig, generator: BaseGeneratorConfig, plugins: dict[str, str] | None = None, **fields: Any
+    ) -> CheckpointConfig:
+        """The contents of a checkpoint that this version writes; ``plugins``: other parts of the recipe."""
+        plugins = GENERATORS.plugin(generator) | TASKS.plugin(task) | (plugins or {})
+        versions = {"format_version": FORMAT_VERSION, "wavegan_version": __version__}
+        return cls(**versions, task=task, generator=generator, plugins=plugins, **fields)
+
+    def to_json(self) -> str:
+        """The text of ``config.json``."""
+        empty = set() if self.plugins else {"plugins"}
+        return json.dumps(self.model_dump(mode="json", exclude_none=True, exclude=empty), indent=1)
 
 
 def upgrade(data: dict[str, Any]) -> dict[str, Any]:
-    """Bring an older ``config.json`` to today's format."""
-    recipe = data.get("recipe")
-    trainer = recipe.get("trainer") if isinstance(recipe, dict) else None
-    if isinstance(trainer, dict) and "alternate" in trainer:  # what critic_steps: 1 was called
+    """Convert an older ``config.json`` to today's format; a copy."""
+    upgraded = {"task": upgrade_task(data.get("task"))} if "task" in data else {}
+    if isinstance(data.get("recipe"), dict):
+        upgraded["recipe"] = upgrade_recipe(data["recipe"])
+    return data | upgraded
+
+
+def upgrade_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Convert an older recipe to today's keys; a copy."""
+    recipe = {key: dict(value) if isinstance(value, dict) else value for key, value in recipe.items()}
+    sections = (recipe.get(name) for name in ("trainer", "data", "generator"))
+    trainer, data, generator = (section if isinstance(section, dict) else {} for section in sections)
+    if "alternate" in trainer:  # the former name of critic_steps: 1
         trainer["critic_steps"] = int(bool(trainer.pop("alternate")))
-    data_section = recipe.get("data") if isinstance(recipe, dict) else None
-    if isinstance(data_section, dict) and "batch_size" in data_section:
-        data_section["global_batch_size"] = data_section.pop("batch_size")
-    return data
+    if "batch_size" in data:
+        data["global_batch_size"] = data.pop("batch_size")
+    start = trainer.pop("refinement_start", None)
+    if start or (start is not None and "refinement_start" in generator):
+        generator["refinement_start"] = start
+    if "task" in recipe:
+        recipe["task"] = upgrade_task(recipe["task"])
+    return recipe
+
+
+def upgrade_task(task: Any) -> Any:
+    """Convert an older task to today's keys: ``output`` was a key of generation."""
+    if not isinstance(task, dict) or task.get("name") != "generation" or task.get("output") not in ("waveform", "mel"):
+        return task
+    rest = {key: value for key, value in task.items() if key != "output"}
+    return rest | {"name": "mel_generation"} if task["output"] == "mel" else rest
 
 
 def save_generator(
     folder: Path, generator: nn.Module, contents: CheckpointConfig, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write ``config.json`` and ``generator.safetensors``, each whole or not at all."""
+    """Write ``config.json`` and ``generator.safetensors``, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / GENERATOR, save(_folded_tensors(generator, dtype)))
+    write_atomically(folder / CONFIG, contents.to_json().encode())
+
+
+def _folded_tensors(generator: nn.Module, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     folded = fold_weight_norm(copy.deepcopy(generator))
-    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in folded.state_dict().items()}
-    write_atomically(folder / GENERATOR, save(tensors))
-    text = json.dumps(contents.model_dump(mode="json", exclude_none=True), indent=1)
-    write_atomically(folder / CONFIG, text.encode())
+    return {k: v.detach().to("cpu", dtype).contiguous() for k, v in folded.state_dict().items()}
+
+
+def check_saveable(generator: nn.Module, contents: CheckpointConfig) -> None:
+    """Check that a checkpoint of this generator could be written, and loaded again.
+
+    Raises:
+        UserError: its configuration changes on the way through JSON, its weights can't be saved, or the generator that
+            the configuration builds has other weights.
+    """
+    source = f"a checkpoint of the generator '{contents.generator.name}'"
+    try:
+        text = contents.to_json()
+        tensors = _folded_tensors(generator)
+        save(tensors)
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"Can't write {source}: {errors.one_line(error)}.") from error
+    again = config.parse(CheckpointConfig, json.loads(text), source)
+    for part in ("task", "generator"):
+        if getattr(again, part) != getattr(contents, part):
+            raise UserError(f"The {part} section of {source} changes when it is written as JSON and read again.")
+    check_tensors(_on_meta(again, source), tensors, source)
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether a folder is one of ours, though it may be damaged; its config.json, or lack of one, may be another's."""
+    """Return True for a checkpoint of ours, even a damaged one, and False for a folder of another project."""
     try:
-        found = json.loads((folder / CONFIG).read_text(encoding="utf-8-sig"))
+        data = json.loads((folder / CONFIG).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return (folder / GENERATOR).is_file()
-    return isinstance(found, dict) and "format_version" in found
+    return isinstance(data, dict) and "format_version" in data
 
 
 def read_config(folder: Path) -> CheckpointConfig:
     """Read and check ``config.json``.
 
     Raises:
-        UserError: no such folder or file, not JSON, made by another version, or with faults.
+        UserError: no such folder or file, not JSON, written by another version, made with a part of another package
+            that isn't registered, or with faults.
     """
     path = folder / CONFIG
     if not folder.is_dir():
@@ -106,7 +167,24 @@ def read_config(folder: Path) -> CheckpointConfig:
             f"{folder} has checkpoint format {version}; this wavegan {__version__} reads format {FORMAT_VERSION}. "
             "Install the wavegan that wrote it, or a newer one."
         )
+    _require_plugins(data.get("plugins"), folder)
     return config.parse(CheckpointConfig, upgrade(data), str(path))
+
+
+def _require_plugins(plugins: Any, folder: Path) -> None:
+    """Check that the task and the generator of another package are registered; nothing is imported by a file's word."""
+    plugins = plugins if isinstance(plugins, dict) else {}
+    for registry in (TASKS, GENERATORS):
+        for part, package in plugins.items():
+            kind, _, name = part.partition(" ")
+            if kind != registry.kind or name in registry.classes:
+                continue
+            load_entry_points()
+            if name not in registry.classes:
+                raise UserError(
+                    f"{folder} needs the {kind} '{name}' of the package '{package}', which is not registered: install "
+                    "it, or import the module that calls wavegan.register before loading."
+                )
 
 
 def load_generator(folder: Path) -> tuple[nn.Module, CheckpointConfig]:
@@ -127,29 +205,31 @@ def load_generator(folder: Path) -> tuple[nn.Module, CheckpointConfig]:
 
 
 def build_generator(contents: CheckpointConfig, tensors: dict[str, Tensor], path: Path) -> nn.Module:
-    """The generator of ``contents`` with the weights ``tensors``, ready to play; ``path`` is where both come from.
+    """Build the generator of ``contents`` with the weights ``tensors`` for inference; ``path`` is their source.
 
     Raises:
-        UserError: as ``check_tensors``; or no such generator can be built or do its task.
+        UserError: as ``check_tensors``; or the generator can't be built or can't do its task.
     """
-    task, generator = contents.task, contents.generator
-    try:
-        problem = generator.check(task)
-        if problem is None:  # shapes alone: settings that promise more than the file holds must not fill memory
-            with torch.device("meta"):
-                shapes = fold_weight_norm(generator.build(task))
-    except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
-        problem = f"no generator can be built of its settings ({errors.one_line(error)})"
-    if problem:
-        raise UserError(f"{path}: {problem}.")
-    check_tensors(shapes, tensors, path)
-    built = fold_weight_norm(generator.build(task)).eval().requires_grad_(False)
+    check_tensors(_on_meta(contents, path), tensors, path)
+    built = fold_weight_norm(contents.generator.build(contents.task)).eval().requires_grad_(False)
     built.load_state_dict(tensors)
     return built
 
 
+def _on_meta(contents: CheckpointConfig, path: Path | str) -> nn.Module:
+    """The generator's shapes alone: settings that promise more than the file holds must not fill memory."""
+    try:
+        problem = contents.generator.check(contents.task)
+        if problem is None:
+            with torch.device("meta"):
+                return fold_weight_norm(contents.generator.build(contents.task))
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        problem = f"no generator can be built from its settings ({errors.one_line(error)})"
+    raise UserError(f"{path}: {problem}.")
+
+
 def save_trainer(folder: Path, state: dict[str, Any]) -> None:
-    """Write ``trainer.pt``: everything that resuming needs, in one file, so that it is never half old, half new."""
+    """Write ``trainer.pt``: everything that resuming needs, in one file, so that its parts always match."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     with replacing(folder / TRAINER) as partial:
@@ -159,12 +239,12 @@ def save_trainer(folder: Path, state: dict[str, Any]) -> None:
 
 
 def has_trainer(folder: Path) -> bool:
-    """Whether a run can be resumed."""
+    """Return True if a run can be resumed."""
     return any((folder / name).is_file() for name in (TRAINER, PREVIOUS))
 
 
 def load_trainer(folder: Path) -> dict[str, Any]:
-    """Read ``trainer.pt`` without running any code from it; where it is damaged, the one before it, and says so.
+    """Read ``trainer.pt`` without running code from it; if it is damaged, the previous one, with a warning.
 
     Raises:
         UserError: missing, or both damaged.
@@ -177,7 +257,7 @@ def load_trainer(folder: Path) -> dict[str, Any]:
         if not (folder / PREVIOUS).is_file():
             raise
         state = _load_trainer(folder / PREVIOUS)
-        print(f"{error} Going on from the one before, step {state.get('step')}.", file=sys.stderr)
+        print(f"{error} Going on from the previous one, step {state.get('step')}.", file=sys.stderr)
         return state
 
 

@@ -1,10 +1,11 @@
-"""Typed configuration: YAML in, one frozen object out, the faults of a file reported at once."""
+"""Typed configuration: YAML in, one frozen object out, all faults of a file reported at once."""
 
 from __future__ import annotations
 
 import difflib
 import re
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wavegan.core.errors import UserError, one_line
+from wavegan.core.registry import Registry, load_entry_points
 
 
 class Config(BaseModel):
@@ -21,14 +23,14 @@ class Config(BaseModel):
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
-MOST_FAULTS = 20  # shown of a file; a list of the wrong kind has one in every place
+MOST_FAULTS = 20  # shown per file: a list of the wrong type has a fault in every item
 
 
 class Loader(yaml.SafeLoader):
-    """Safe YAML that reads ``2e-4`` as a number, as YAML 1.2 does (PyYAML calls it a string)."""
+    """Safe YAML that parses ``2e-4`` as a number, as YAML 1.2 does (PyYAML makes it a string)."""
 
     def construct_yaml_int(self, node: yaml.Node) -> int:
-        if len(node.value) > 100:  # Python doesn't write thousands of digits, and an error message must
+        if len(node.value) > 100:  # Python refuses to print thousands of digits in an error message
             raise ValueError("an integer of more than 100 digits")
         return super().construct_yaml_int(node)
 
@@ -37,7 +39,7 @@ Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
 )
-# A date is a string here: nothing in a recipe is one, and "2024-13-45" would raise inside PyYAML.
+# Dates stay strings: no recipe has dates, and "2024-13-45" would raise inside PyYAML.
 Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in Loader.yaml_implicit_resolvers.items()
@@ -45,11 +47,7 @@ Loader.yaml_implicit_resolvers = {
 
 
 def load_yaml(text: str, loader: type[Loader] = Loader) -> Any:
-    """``text`` as plain data.
-
-    Raises:
-        ValueError: whatever PyYAML raises: of "!!bool x" it is KeyError.
-    """
+    """Parse YAML into plain data; any error becomes ValueError (PyYAML raises KeyError on "!!bool x")."""
     try:
         return yaml.load(text, loader)
     except Exception as error:
@@ -57,11 +55,11 @@ def load_yaml(text: str, loader: type[Loader] = Loader) -> Any:
 
 
 def parse_scalar(text: str) -> Any:
-    """The value of ``text`` as YAML: ``"2e-4"`` -> 0.0002, ``"[1, 2]"`` -> list, ``"null"`` -> None."""
+    """Parse one value: ``"2e-4"`` -> 0.0002, ``"[1, 2]"`` -> list, ``"null"`` -> None."""
     try:
         return load_yaml(text)
     except ValueError as error:
-        raise UserError(f"Cannot read the value '{text}': {error}") from None
+        raise UserError(f"Cannot parse the value '{text}': {error}") from None
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
@@ -78,7 +76,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(data, dict):
-        raise UserError(f"{path} should hold a mapping of keys to values, found {type(data).__name__}.")
+        raise UserError(f"{path} should be a mapping of keys to values, got {type(data).__name__}.")
     return data
 
 
@@ -101,7 +99,7 @@ def _assign(data: Any, keys: list[str], value: Any, whole: str) -> Any:
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise UserError(f"Cannot override '{whole}': '{key}' would lie inside a value that has no keys.")
+        raise UserError(f"Cannot override '{whole}': '{key}' is inside a value that has no keys.")
     return {**data, key: _assign(data.get(key), rest, value, whole)}
 
 
@@ -109,11 +107,11 @@ def parse(config: type[ConfigT], data: Any, source: str) -> ConfigT:
     """Validate ``data`` into ``config``; ``source`` names it in messages.
 
     Raises:
-        UserError: one line a fault, of the first ``MOST_FAULTS``, each with its dotted path and, for a misspelt key,
-            the nearest right one.
+        UserError: one line per fault, up to ``MOST_FAULTS``, each with its dotted path and, for a misspelt key, the
+            nearest valid one.
     """
     try:
-        return config.model_validate(data)
+        return _validate(config, data)
     except ValidationError as error:
         faults = [_describe(config, fault) for fault in error.errors()]
     heading = f"{source} has a fault:" if len(faults) == 1 else f"{source} has {len(faults)} faults:"
@@ -121,18 +119,28 @@ def parse(config: type[ConfigT], data: Any, source: str) -> ConfigT:
     raise UserError("\n  ".join([heading, *faults[:MOST_FAULTS], *rest])) from None
 
 
+def _validate(config: type[ConfigT], data: Any) -> ConfigT:
+    """Validate; where a name is unknown, once more after installed plugins have registered theirs."""
+    try:
+        return config.model_validate(data)
+    except ValidationError as error:
+        if any(fault["type"] == "union_tag_invalid" for fault in error.errors()) and load_entry_points():
+            return config.model_validate(data)
+        raise
+
+
 def _describe(config: type[Config], fault: Any) -> str:
     models, shown = [config], []
     location = list(fault["loc"])
     for part in location[:-1]:
         tagged = [model for model in models if _tag(model) == part]
-        if tagged:  # pydantic names the chosen member of a union here; the file has no such key
+        if tagged:  # pydantic adds the chosen member of a union; the file has no such key
             models = tagged
             continue
         shown.append(str(part))
         if not isinstance(part, int):
             fields = [model.model_fields[part] for model in models if part in model.model_fields]
-            models = [found for field in fields for found in _models_in(field.annotation)] or models
+            models = [model for f in fields for model in _models_in(f.annotation, f.metadata)] or models
     if location and _tag_matches(models, location[-1]):
         location.pop()
     elif location:
@@ -151,7 +159,10 @@ def _describe(config: type[Config], fault: Any) -> str:
     return f"{path}: {message}{got}" if path else f"{message}"
 
 
-def _models_in(annotation: Any) -> list[type[Config]]:
+def _models_in(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[Config]]:
+    """The models that a field takes; ``metadata`` is that of its ``Annotated``."""
+    for registry in (part for part in (*metadata, *typing.get_args(annotation)) if isinstance(part, Registry)):
+        return list(registry.classes.values())
     if isinstance(annotation, type) and issubclass(annotation, Config):
         return [annotation]
     return [model for inner in typing.get_args(annotation) for model in _models_in(inner)]

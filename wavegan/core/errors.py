@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend, and how a command reports it."""
+"""The exception for mistakes that a user can fix, and how commands report it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from contextlib import contextmanager
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, on one line of at most 200 characters."""
+    """The message of an error folded into one line of at most 200 characters, or the name of its type."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 class UserError(Exception):
-    """One clear sentence: what is wrong, what was expected, what to do. The command line exits with 2."""
+    """One clear sentence: the problem, what was expected, what to do. The command line exits with status 2."""
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A sentence to add: which of ``names`` was meant, with a blank before it; "" where none is near."""
+    """Return " Did you mean '...'?" with the nearest of ``names``, or ""."""
     near = difflib.get_close_matches(name, list(names), 1)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Run a command: a mistake or a refusal of the operating system becomes one sentence and exit status 2."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unfinished files are removed
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that a redirected Windows console hasn't is spelt out
+    """Run a command; user errors and errors of the operating system become one sentence and exit status 2."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # removes partial files
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a redirected Windows console lacks some characters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
@@ -40,9 +40,9 @@ def reported() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:  # no permission, no space left, a folder where a file should be, ...
-        _exit(f"error: {error.filename or 'the system says'}: {error.strerror or error}.", 2)
+        _exit(f"error: {error.filename or 'operating system'}: {error.strerror or error}.", 2)
     except KeyboardInterrupt:
-        _exit("Interrupted: files that were not finished are as they were before.", 130)
+        _exit("Interrupted: unfinished files are as they were before.", 130)
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes, checks of output paths, checksums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MD5_LENGTH = 32
 
 
 def digest(path: Path, like: str = "") -> str:
-    """SHA-256 of a file, in hexadecimal; MD5 where it is to be compared with one, which some corpora publish."""
+    """SHA-256 of a file in hexadecimal, or its MD5 if ``like``, a published checksum, is one."""
     sha = hashlib.md5(usedforsecurity=False) if len(like) == MD5_LENGTH else hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
@@ -28,11 +28,7 @@ def digest(path: Path, like: str = "") -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A sibling path to write to: it replaces ``path`` when the block ends well, and vanishes when it doesn't.
-
-    Raises:
-        UserError: the system refused to write.
-    """
+    """Yield a sibling path to write to; it replaces ``path`` on success and is removed on an error."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
@@ -44,39 +40,39 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder to write to, with those above it, before the long work.
+    """Create an output folder and its parents before a long computation.
 
     Raises:
-        UserError: it is a file, or can't be made or written.
+        UserError: it is a file, or can't be created or written to.
     """
     if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file: a folder is to be written here. Give another name.")
+        raise UserError(f"{path} is a file, expected an output folder. Give another name.")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"Cannot make the folder {path}: {error.strerror}.") from None
+        raise UserError(f"Cannot create the folder {path}: {error.strerror}.") from None
     if not os.access(path, os.W_OK):
         raise UserError(f"Cannot write in {path}: no permission.")
 
 
 def check_target(path: Path, suffix: str | None = None) -> None:
-    """Refuse a place that can't be written to: to be asked before the long work, not after it.
+    """Check that a file can be written, before a long computation.
 
     Raises:
-        UserError: another suffix, a folder, or a folder that is missing or can't be written.
+        UserError: wrong suffix, ``path`` is a folder, or its folder is missing or read-only.
     """
     if suffix and path.suffix.lower() != suffix:
         raise UserError(f"Cannot write {path}: the name should end in {suffix}.")
     if path.is_dir():
         raise UserError(f"Cannot write {path}: it is a folder. Give a file name.")
     if not path.parent.is_dir():
-        raise UserError(f"Cannot write {path}: there is no folder {path.parent}. Make it first.")
+        raise UserError(f"Cannot write {path}: there is no folder {path.parent}. Create it first.")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"Cannot write {path}: no permission to write in {path.parent}.")
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write and flush to disk, then rename: readers see the old file or the new one, after a power cut too."""
+    """Write, flush to disk and rename: readers see the old file or the new one, even after a power cut."""
     with replacing(path) as partial:
         write_durably(partial, data)
 
@@ -90,8 +86,13 @@ def write_durably(path: Path, data: bytes | memoryview) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON, whole or not at all; NaN, which JSON hasn't, as null."""
-    write_atomically(path, json.dumps(_finite(value), indent=1).encode())
+    """Write JSON atomically, as ``to_json``."""
+    write_atomically(path, to_json(value).encode())
+
+
+def to_json(value: Any) -> str:
+    """JSON text; NaN, which JSON doesn't have, becomes null."""
+    return json.dumps(_finite(value), indent=1)
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Records as JSON lines, added one by one: a kill costs at most the last, and the next begins a line of its own."""
+"""Append-only JSON Lines; a crash loses at most the last record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class JSONLines:
-    """A file of records, which any number of threads may add to. ``records``: those found whole when it was opened."""
+    """A file of records, safe for several threads. ``records``: the complete ones when it was opened."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -25,11 +25,7 @@ class JSONLines:
         self._lock = threading.Lock()
 
     def add(self, record: Any) -> None:
-        """Write a record at once.
-
-        Raises:
-            OSError: the system refused.
-        """
+        """Append a record, on a new line if the last one is incomplete; OSError if it can't be written."""
         with self._lock, self.path.open("ab", buffering=0) as file:
             line = (b"\n" if self._broken else b"") + json.dumps(record).encode() + b"\n"
             self._broken = file.write(line) != len(line)

@@ -1,4 +1,4 @@
-"""NumPy's files, .npy and .npz, from strangers: plain numbers, and no more memory than the file has."""
+"""Safe reading of untrusted .npy and .npz files: plain numbers only, memory bounded by the file size."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from wavegan.core.errors import one_line
 
 
 def read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """The array of an .npy, or those of an .npz by their names.
+    """Read the array of an .npy file, or those of an .npz file by name.
 
     Raises:
-        ValueError: as ``parse``; or not such an archive, or one that unpacks to far more than its own size.
+        ValueError: as ``parse``; a damaged archive, or one that unpacks to far more than its size.
     """
     data = path.read_bytes()
     if not data.startswith(b"PK"):
@@ -26,16 +26,16 @@ def read(path: Path) -> np.ndarray | dict[str, np.ndarray]:
             if sum(record.file_size for record in archive.infolist()) > 2**26 + 100 * len(data):
                 raise ValueError("it unpacks to far more than its own size")
             members = {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
-    except Exception as error:  # of another kind for each part of a damaged archive
+    except Exception as error:  # zipfile raises many types on damaged archives
         raise ValueError(one_line(error)) from None
     return {name: parse(member) for name, member in members.items()}
 
 
 def parse(data: bytes) -> np.ndarray:
-    """The array of an .npy file.
+    """Parse an .npy file.
 
     Raises:
-        ValueError: not such a file, of Python objects, or shorter than its header says.
+        ValueError: another format, an array of Python objects, or fewer values than the header promises.
     """
     file = io.BytesIO(data)
     try:
@@ -46,5 +46,5 @@ def parse(data: bytes) -> np.ndarray:
             raise ValueError("it holds Python objects, or is cut short")
         array = np.frombuffer(data, dtype, math.prod(shape), file.tell())
         return array.reshape(shape, order="F" if transposed else "C")
-    except Exception as error:  # the header is Python's text: it fails in many ways
+    except Exception as error:  # the header is a Python literal, which can fail in many ways
         raise ValueError(one_line(error)) from None

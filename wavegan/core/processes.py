@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def ignore_interrupts() -> Iterator[None]:
-    """Processes started in here don't hear Ctrl-C, from their first moment on: who started them stops them."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may
+    """Start child processes that ignore Ctrl-C from their first moment on; the parent stops them."""
+    if threading.current_thread() is not threading.main_thread():  # only it can set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

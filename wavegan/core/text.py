@@ -1,4 +1,4 @@
-"""Words for digits."""
+"""English words of the digits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Augmentation of what discriminators see: the same random changes on real and fake, so that few recordings suffice.
+"""Augmentation of the discriminators' input, the same random changes for real and fake, for training on little data.
 
-Karras 2020 (arXiv 2006.06676): with a probability below 1 the generator doesn't learn the changes themselves.
+Karras 2020 (arXiv 2006.06676): with a probability below 1, the generator doesn't learn the changes themselves.
 
 Shapes: B batch, C channels, T samples or frames.
 """
@@ -17,9 +17,9 @@ from wavegan.core.config import Config
 
 
 class AugmentConfig(Config):
-    """Each change happens to a clip with ``probability``; its size is drawn up to the given one, both ways.
+    """Each change is applied to a clip with ``probability``; its size is uniform up to the given one, both ways.
 
-    ``speed``: of a waveform by resampling, which moves the pitch with it; 0.05 is 5 %. ``mask``: share of the clip
+    ``speed``: of a waveform by resampling, which changes the pitch as well; 0.05 is 5 %. ``mask``: share of the clip
     that is silenced.
     """
 
@@ -35,14 +35,14 @@ def augment(
 ) -> list[Tensor]:
     """Change clip i of every (B, C, T) in the same way; differentiable; draws from torch's global random state.
 
-    Clips are waveforms, or log-mels of that floor: silence is the floor, a gain is added, speed is tempo only.
-    ``sample_rate``: samples or frames a second.
+    Clips are waveforms or, with ``log_floor``, log-mels: silence is the floor, a gain is added, speed changes the tempo
+    only. ``sample_rate``: samples or frames a second.
     """
     batch, _, length = clips[0].shape
     device = clips[0].device
 
     def draw(size: float) -> Tensor:
-        """(B, 1), uniform in [-size, size] for the clips that are changed, 0 for the others."""
+        """Draw (B, 1), uniform in [-size, size] for clips to change, 0 for the others."""
         amount = (2 * torch.rand(batch, 1, device=device) - 1) * size
         return amount * (torch.rand(batch, 1, device=device) < config.probability)
 

@@ -1,6 +1,6 @@
-"""What a preparation has converted so far: a log with one JSON line a file, from which an interrupted one goes on.
+"""Log of converted files, one JSON line each, from which an interrupted preparation resumes.
 
-A line is written before the file takes its name: after a kill, each file that is there has its line.
+A line is written before its file is renamed into place: after a crash, every file in place has its line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from wavegan.core.jsonlines import JSONLines
 
 @dataclass(frozen=True)
 class Origin:
-    """What a file was made from. With the same ``path``, ``size`` and ``modified``, it is taken to be the same."""
+    """Source of a converted file; the same ``path``, ``size`` and ``modified`` mean the same content."""
 
     path: str
     size: int
@@ -25,16 +25,16 @@ class Origin:
 
     @classmethod
     def of(cls, path: Path, span: tuple[float, float] | None, folder: Path) -> Origin:
-        """Paths below ``folder`` are relative to it, so that it can move with what was downloaded into it."""
-        place, state = Path(os.path.abspath(path)), path.stat()
-        if place.is_relative_to(folder):
-            place = place.relative_to(folder)
-        return cls(place.as_posix(), state.st_size, state.st_mtime_ns, list(span) if span else None)
+        """Describe a source; paths below ``folder`` are relative, so that a folder with its downloads can be moved."""
+        source, state = Path(os.path.abspath(path)), path.stat()
+        if source.is_relative_to(folder):
+            source = source.relative_to(folder)
+        return cls(source.as_posix(), state.st_size, state.st_mtime_ns, list(span) if span else None)
 
 
 @dataclass(frozen=True)
 class Made:
-    """What became of it: its rate before, samples after, bytes of the file."""
+    """Result of a conversion: the source's sample rate, the number of samples and the bytes of the file."""
 
     rate: int
     num_samples: int
@@ -42,34 +42,30 @@ class Made:
 
 
 class ConversionLog:
-    """The log of a folder, for any number of threads."""
+    """The log of a folder, safe for several threads."""
 
     def __init__(self, path: Path):
         self.folder = Path(os.path.abspath(path.parent))
         self.entries: dict[str, tuple[Origin, Made]] = {}
         self.log = JSONLines(path)
         for record in self.log.records:
-            with suppress(KeyError, TypeError):  # not one of ours: made again
+            with suppress(KeyError, TypeError):  # another format: convert again
                 self.entries[record["id"]] = (Origin(**record["origin"]), Made(**record["made"]))
 
     def find(self, id: str, origin: Origin, target: Path) -> Made | None:
-        """What was made of ``origin``, if ``target`` is still there and as long."""
+        """Return the result for ``origin`` if ``target`` still exists in the same size, else None."""
         before, made = self.entries.get(id, (None, None))
         if made is None or before != origin or not target.is_file() or target.stat().st_size != made.size:
             return None
         return made
 
     def write(self, id: str, origin: Origin, target: Path, data: bytes, rate: int, num_samples: int) -> Made:
-        """Write a converted file, whole or not at all.
-
-        Raises:
-            UserError: the system refused to write.
-        """
+        """Write a converted file and its line, atomically."""
         target.parent.mkdir(parents=True, exist_ok=True)
         made = Made(rate, num_samples, len(data))
         with replacing(target) as partial:
             write_durably(partial, data)
-            if id in self.entries:  # what is there is of another origin: the new line must not be taken for its own
+            if id in self.entries:  # the old file has another origin, and must not match the new line
                 target.unlink(missing_ok=True)
             self.log.add({"id": id, "origin": asdict(origin), "made": asdict(made)})
         return made

@@ -1,6 +1,6 @@
-"""What the recipes of published corpora share: from an address, an archive or a folder to manifests, one command line.
+"""The command line of corpus preparation: from an address, an archive or a folder to manifests.
 
-A recipe's ``prepare.py`` says what the corpus is (``Corpus``) and which recordings lie in it (``scan``).
+A recipe's ``prepare.py`` describes its corpus (``Corpus``) and lists the recordings of a folder (``scan``).
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from wavegan.audio.files import is_hidden
 from wavegan.core.errors import UserError, reported
 from wavegan.core.sequences import limited
 from wavegan.data.download import file_name, obtain
+from wavegan.data.executors import EXECUTORS
 from wavegan.data.manifest import Utterance, split
 from wavegan.data.preparation_report import Report
 from wavegan.data.prepare import check_settings, check_workers, prepare, write_manifests
 from wavegan.data.source import Settings, Source
 
-DEPTH = 5  # folders to look into for a corpus: M-AILABS has its books that deep
-MOST_VALID = 100  # recordings of a vocoder's validation: each is copied and scored every few hundred steps
+DEPTH = 5  # levels of folders to search for a corpus: the books of M-AILABS are that deep
+MOST_VALID = 100  # recordings of a vocoder's validation, which copies and scores each every few hundred steps
 Scan = Callable[[Path], list[Source]]
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A published file: its address, its size in bytes (or about), its SHA-256 or MD5, where they are known."""
+    """A published file: its address and, if known, its approximate size in bytes and its SHA-256 or MD5."""
 
     url: str
     size: int | None = None
@@ -38,13 +39,13 @@ class Archive:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus is.
+    """Description of a corpus.
 
-    ``layout``: patterns that all match in a folder that is the corpus or a part of it. ``archives``: by the name of
-    the part that each holds; ``parts``: those that are downloaded unless others are asked for (none: all).
-    ``by_hand``: how to get what has no address. ``count``: recordings of the whole. ``bad_lists``: pattern of the
-    corpus's own lists of bad recordings. ``split_by``, ``num_valid`` and ``num_test`` are for what has no official
-    split; ``most_valid``: of those, or of the official ones, are kept for validation.
+    ``layout``: patterns that all match in a folder of the corpus or of a part of it. ``archives``: by the name of their
+    part; ``parts``: those to download by default (empty: all). ``by_hand``: how to get a corpus without an address.
+    ``count``: recordings of the whole corpus. ``bad_lists``: pattern of the corpus's own lists of bad recordings.
+    ``split_by``, ``num_valid``, ``num_test``: the split where there is no official one; ``most_valid``: limit of the
+    recordings for validation in either.
     """
 
     name: str
@@ -66,25 +67,27 @@ class Corpus:
 
 
 def arguments(description: str | None, output: str, sample_rate: int | None = 16000) -> ArgumentParser:
-    """The command line that every recipe's ``prepare.py`` has; each adds where its recordings come from."""
+    """The options of every ``prepare.py``; each adds those for the source of its recordings."""
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("--output", type=Path, default=Path(output), help=f"folder to write (default: {output})")
-    parser.add_argument("--num-workers", type=int, help="files at once (default: one a core)")
-    parser.add_argument("--limit", type=int, help="only so many recordings, spread over all (default: all)")
+    parser.add_argument("--num-workers", type=int, help="parallel conversions (default: one per core)")
+    choices = {"choices": sorted(EXECUTORS), "default": "threads"}
+    parser.add_argument("--executor", **choices, help="what runs the conversions (default: threads)")
+    parser.add_argument("--limit", type=int, help="number of recordings, evenly spaced over all (default: all)")
     rate = {"required": True, "help": "in Hz"} if sample_rate is None else {"help": "in Hz (default: %(default)s)"}
     parser.add_argument("--sample-rate", type=int, default=sample_rate, **rate)
     ways = {"nargs": "?", "choices": ["energy", "vad"], "const": "energy"}
-    parser.add_argument("--trim", **ways, help="cut the silence at both ends, told by its energy or by silero-vad")
-    parser.add_argument("--loudness", type=float, help="bring each recording to so many LUFS, such as -23")
-    parser.add_argument("--memmap", action="store_true", help="for a corpus larger than memory: map it from the disk")
+    parser.add_argument("--trim", **ways, help="cut silence at both ends, detected by energy or by silero-vad")
+    parser.add_argument("--loudness", type=float, help="loudness of each recording in LUFS, such as -23")
+    parser.add_argument("--memmap", action="store_true", help="map samples from disk, for a corpus larger than memory")
     return parser
 
 
 def settings_of(options: Namespace, min_seconds: float = 0.5, peak: float | None = None) -> Settings:
-    """What the command line asks for, checked before the long work; a loudness takes the place of a peak.
+    """Settings of the command line, checked before a long computation; a loudness replaces a peak.
 
     Raises:
-        UserError: an option that makes no sense, or ``--output`` was prepared otherwise.
+        UserError: an invalid option, or ``--output`` was prepared with other settings.
     """
     limited((), options.limit)
     check_workers(options.num_workers)
@@ -95,21 +98,18 @@ def settings_of(options: Namespace, min_seconds: float = 0.5, peak: float | None
 
 
 def check_apart(source: Path, output: Path) -> None:
-    """Refuse an output among the recordings: another time, what was written would be taken for recordings.
-
-    Raises:
-        UserError: ``output`` lies in ``source``.
-    """
+    """Raise UserError if ``output`` is inside ``source``, where a second run would read it as recordings."""
     if Path(os.path.abspath(output)).is_relative_to(os.path.abspath(source)):
         raise UserError(
-            f"{output} lies in {source}, whose sound files are all taken: what is written would be taken as well when "
-            "it is run again. Stand in another folder, or give another --output."
+            f"{output} is inside {source}, so that a second run would read what this one writes as recordings. Start "
+            "in another folder, or give another --output."
         )
 
 
 def run(options: Namespace, sources: Sequence[Source], settings: Settings) -> Report:
-    """``prepare`` as the command line asks for it, its summary printed."""
-    report = prepare(limited(sources, options.limit), options.output, settings, options.num_workers)
+    """Prepare ``sources`` with the options of the command line, and print the summary."""
+    sources = limited(sources, options.limit)
+    report = prepare(sources, options.output, settings, options.num_workers, options.executor)
     print(report)
     return report
 
@@ -117,7 +117,7 @@ def run(options: Namespace, sources: Sequence[Source], settings: Settings) -> Re
 def main(
     corpus: Corpus, scan: Scan, description: str | None, check: Callable[[list[Source]], None] | None = None
 ) -> None:
-    """The command line of a recipe's ``prepare.py``; ``check`` refuses recordings that are not the published ones."""
+    """Run a recipe's ``prepare.py``; ``check`` raises UserError if the recordings aren't the published ones."""
     with reported():
         options = _options(corpus, description)
         settings = settings_of(options, corpus.min_seconds, corpus.peak)
@@ -135,25 +135,21 @@ def main(
 
 def _options(corpus: Corpus, description: str | None) -> Namespace:
     parser = arguments(description, f"data/{corpus.name}", corpus.sample_rate)
-    parser.add_argument(
-        "--source",
-        nargs="+",
-        default=[corpus.source],
-        help=f"folders, archives, or addresses of archives (default: {corpus.source})",
-    )
+    kinds = f"folders, archives, or addresses of archives (default: {corpus.source})"
+    parser.add_argument("--source", nargs="+", default=[corpus.source], help=kinds)
     parts = corpus.parts or tuple(corpus.archives)
     if len(corpus.archives) > 1:
-        more = f"what to download, of {', '.join(corpus.archives)} (default: {', '.join(parts)})"
+        more = f"parts to download, of {', '.join(corpus.archives)} (default: {', '.join(parts)})"
         parser.add_argument("--parts", nargs="+", choices=corpus.archives, metavar="PART", help=more)
     parser.set_defaults(parts=parts)
     return parser.parse_args()
 
 
 def find(corpus: Corpus, scan: Scan, folders: Sequence[Path]) -> list[Source]:
-    """All recordings of the corpus in some folders; those on its own lists of bad ones with that fault.
+    """List the recordings of a corpus in folders; those on its lists of bad recordings have that fault.
 
     Raises:
-        UserError: a folder, or what is in it, is not this corpus in this version.
+        UserError: a folder or its contents aren't this version of the corpus.
     """
     roots = [root for folder in folders for root in find_roots(folder, corpus.layout)]
     shown = ", ".join(map(str, folders))
@@ -161,7 +157,7 @@ def find(corpus: Corpus, scan: Scan, folders: Sequence[Path]) -> list[Source]:
         raise _another(shown, corpus)
     lists = [path for folder in folders for path in folder.rglob(corpus.bad_lists)] if corpus.bad_lists else []
     if corpus.bad_lists and not lists:
-        print(f"No {corpus.bad_lists} in {shown}: the recordings that {corpus.title} lists as bad are not left out.")
+        print(f"No {corpus.bad_lists} in {shown}: the recordings that {corpus.title} lists as bad are kept.")
     try:
         sources = [source for root in roots for source in scan(root)]
         bad = {Path(line.strip()).stem for path in lists for line in path.read_text(encoding="utf-8").splitlines()}
@@ -170,7 +166,7 @@ def find(corpus: Corpus, scan: Scan, folders: Sequence[Path]) -> list[Source]:
             f"A table of {corpus.title} in {shown} can't be read ({error}). Unpack the archive again."
         ) from None
     if not sources:
-        raise UserError(f"{shown} lists no recordings of {corpus.title}. Unpack the archive again.")
+        raise UserError(f"{shown} has no recordings of {corpus.title}. Unpack the archive again.")
     return [replace(s, fault="on the corpus's own list of bad files") if s.id in bad else s for s in sources]
 
 
@@ -182,7 +178,7 @@ def _another(shown: str, corpus: Corpus) -> UserError:
 
 
 def find_roots(folder: Path, layout: Sequence[str], depth: int = DEPTH) -> list[Path]:
-    """The folders, from ``folder`` down, in which every pattern of a layout matches; none lies inside another."""
+    """List the folders, from ``folder`` down, in which every pattern of a layout matches; none is inside another."""
     if all(any(folder.glob(pattern)) for pattern in layout):
         return [folder]
     if depth == 0:
@@ -192,32 +188,25 @@ def find_roots(folder: Path, layout: Sequence[str], depth: int = DEPTH) -> list[
 
 
 def divide(corpus: Corpus, utterances: list[Utterance], parts: dict[str, str | None]) -> dict[str, list[Utterance]]:
-    """The corpus's own split; what it hasn't, or isn't there, is taken from the training part by a hash of the ids.
-
-    Raises:
-        UserError: too few recordings for three parts.
-    """
-    own = {name: [u for u in utterances if (parts[u.id] or "train") == name] for name in ("train", "valid", "test")}
-    if not own["train"]:
-        print(f"No recording is of the training part of {corpus.title}: all are split anew, not as it is published.")
-        own = {"train": utterances, "valid": [], "test": []}
-    if not own["valid"] or not own["test"]:
-        units = len({u.speaker if corpus.split_by == "speaker" else u.id for u in own["train"]})
+    """Split by the official parts; a missing part is taken from the training part by a hash of the ids."""
+    names = ("train", "valid", "test")
+    train, valid, test = ([u for u in utterances if (parts[u.id] or "train") == name] for name in names)
+    if not train:
+        print(f"No recording is in the training part of {corpus.title}: the split differs from the published one.")
+        train, valid, test = utterances, [], []
+    if not valid or not test:
+        units = len({u.speaker if corpus.split_by == "speaker" else u.id for u in train})
         num_valid, num_test = (max(1, min(n, units // 10)) for n in (corpus.num_valid, corpus.num_test))
-        drawn = split(own["train"], num_valid, num_test, corpus.split_by)
-        back = [u for name in ("valid", "test") if own[name] for u in drawn[name]]
-        own = {
-            "train": drawn["train"] + back,
-            "valid": own["valid"] or drawn["valid"],
-            "test": own["test"] or drawn["test"],
-        }
-    return own | {"valid": limited(own["valid"], corpus.most_valid)}
+        drawn = split(train, num_valid, num_test, corpus.split_by)
+        train = drawn["train"] + (drawn["valid"] if valid else []) + (drawn["test"] if test else [])
+        valid, test = valid or drawn["valid"], test or drawn["test"]
+    return {"train": train, "valid": limited(valid, corpus.most_valid), "test": test}
 
 
 def _obtain(
     corpus: Corpus, sources: Sequence[str], parts: Sequence[str], folder: Path, check: Callable[[Path], None] | None
 ) -> list[Path]:
-    """The folders that hold the corpus: as given, or downloaded and unpacked into ``folder``."""
+    """The folders of the corpus: as given, or downloaded and unpacked into ``folder``."""
     known = {file_name(archive.url): archive for archive in corpus.archives.values()}
     if sources != ["download"]:
         addresses = Counter(file_name(source) for source in set(sources) if "://" in source)
@@ -227,27 +216,23 @@ def _obtain(
         return [_obtain_one(corpus, source, archive, folder, check) for source, archive in named]
     if not corpus.archives:
         raise UserError(f"{corpus.title} can't be downloaded from here. {corpus.by_hand} Then give it by --source.")
-    wanted = [corpus.archives[part] for part in parts]
-    _check_space(corpus, wanted, folder)
-    return [_obtain_one(corpus, "download", archive, folder, check) for archive in wanted]
+    archives = [corpus.archives[part] for part in parts]
+    _check_space(corpus, archives, folder)
+    return [_obtain_one(corpus, "download", archive, folder, check) for archive in archives]
 
 
 def _obtain_one(
     corpus: Corpus, source: str, archive: Archive, folder: Path, check: Callable[[Path], None] | None
 ) -> Path:
-    """``obtain``; what was unpacked of something else goes. A downloaded archive stays: it may have taken hours.
-
-    Raises:
-        UserError: as ``obtain``, or an archive with neither the corpus nor a list of its bad recordings.
-    """
+    """Obtain one folder. Another corpus is an error; its archive, whose download may have taken hours, is kept."""
     before = set(folder.glob("*.unpacked"))
-    found = obtain(source, archive.url, folder, archive.checksum, check)
-    if found.parent != folder or find_roots(found, corpus.layout):
-        return found
-    if corpus.bad_lists and any(found.rglob(corpus.bad_lists)):
-        return found
-    if found not in before:
-        shutil.rmtree(found)
+    unpacked = obtain(source, archive.url, folder, archive.checksum, check)
+    if unpacked.parent != folder or find_roots(unpacked, corpus.layout):
+        return unpacked
+    if corpus.bad_lists and any(unpacked.rglob(corpus.bad_lists)):
+        return unpacked
+    if unpacked not in before:
+        shutil.rmtree(unpacked)
     if source == "download" or "://" in source:
         kept = folder / file_name(archive.url if source == "download" else source)
         raise _another(f"{kept}, which can be removed,", corpus)
@@ -255,18 +240,18 @@ def _obtain_one(
 
 
 def _check_space(corpus: Corpus, archives: Sequence[Archive], folder: Path) -> None:
-    """Refuse to begin what can't end: an archive and at least as much again for what is in it."""
+    """Check that archives and at least as much again for their contents fit on the disk."""
     needed = 0
     for archive in archives:
         target = folder / file_name(archive.url)
         partial = target.with_name(f"{target.name}.partial")
-        there = next((p.stat().st_size for p in (target, partial) if p.exists()), 0)
+        done = next((p.stat().st_size for p in (target, partial) if p.exists()), 0)
         unpacked = target.with_name(f"{target.name}.unpacked").is_dir()
-        needed += 0 if unpacked else 2 * (archive.size or 0) - there
+        needed += 0 if unpacked else 2 * (archive.size or 0) - done
     existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise UserError(
             f"{corpus.title} needs {needed / 1e9:.3g} GB to download and unpack, {free / 1e9:.3g} GB are free in "
-            f"{existing}. Choose another --output, or give what you have by --source."
+            f"{existing}. Choose another --output, or give the recordings that you have by --source."
         )

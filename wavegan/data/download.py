@@ -1,4 +1,4 @@
-"""Corpora from their published addresses: download that can be resumed, checksum, safe extraction."""
+"""Corpora from their published addresses: resumable download, checksum, safe extraction."""
 
 from __future__ import annotations
 
@@ -21,28 +21,25 @@ from wavegan.core.files import BLOCK, digest
 from wavegan.core.progress import Bar
 
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
-DAMAGED += (NotImplementedError, RuntimeError)  # a zip by a method that Python hasn't, or under a password
-DAMAGED += (KeyError, ValueError)  # a tar's link to what isn't in it, a field that is no number
+DAMAGED += (NotImplementedError, RuntimeError)  # a zip with an unsupported method or a password
+DAMAGED += (KeyError, ValueError)  # a tar with a dangling link or an invalid field
 
 
 class Refused(UserError):
-    """The system refused (no room, no permission, a bad disk): no fault of the archive, which is kept."""
+    """An error of the operating system (no space, no permission), after which the archive is kept."""
 
 
 def obtain(
     source: str, url: str, folder: Path, checksum: str | None = None, check: Callable[[Path], None] | None = None
 ) -> Path:
-    """The folder of a corpus: ``source`` itself if it is one, or what a downloaded or given archive holds.
+    """Return the folder of a corpus: ``source`` if it is a folder, or an archive unpacked in ``folder``.
 
-    Args:
-        source: "download", an archive, its address elsewhere, or a folder.
-        url: where it was published.
-        folder: where to download and unpack.
-        checksum: SHA-256 or MD5 of the published archive; a given one is held to it if it has the published name.
-            ``check`` raises UserError if the unpacked contents are not the published ones.
+    ``source``: "download", an archive, its address elsewhere, or a folder. ``url``: the published address.
+    ``checksum``: SHA-256 or MD5 of every archive of its name. ``check`` raises UserError for other contents
+    than the published ones.
 
     Raises:
-        UserError: no such file, no connection, no room, or other content than published; what is wrong is not kept.
+        UserError: no such file, no connection, no space, or other content than published, which is removed.
     """
     if Path(source).is_dir() and source != "download":
         if check:
@@ -74,10 +71,10 @@ def obtain(
 
 
 def _mark(archive: Path) -> str:
-    """Tells archives of one name apart, and one from what lay there before."""
+    """A hash of path, size and time, which distinguishes archives of the same name and versions of one archive."""
     state = archive.stat()
-    place = f"{archive.resolve()} {state.st_size} {state.st_mtime_ns}"
-    return "-" + hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
+    version = f"{archive.resolve()} {state.st_size} {state.st_mtime_ns}"
+    return "-" + hashlib.sha256(os.fsencode(version)).hexdigest()[:8]
 
 
 def file_name(address: str) -> str:
@@ -86,13 +83,13 @@ def file_name(address: str) -> str:
 
 
 def fetch(url: str, folder: Path, checksum: str | None = None) -> Path:
-    """Download ``url`` into ``folder``; interrupted, it goes on where it stopped. Returns the archive's path.
+    """Download ``url`` into ``folder``, resuming an interrupted download; returns the path of the archive.
 
     Raises:
-        UserError: no connection, no room on the disk, or not the expected content.
+        UserError: no connection, not enough disk space, or another checksum.
     """
     target = folder / file_name(url)
-    if target.exists():  # from before, or put there by hand
+    if target.exists():  # from an earlier run, or downloaded by hand
         _check_digest(target, checksum)
     else:
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,12 +98,12 @@ def fetch(url: str, folder: Path, checksum: str | None = None) -> Path:
             _download(url, partial)
         except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException) as error:
             raise UserError(
-                f"Cannot download {url} ({error}). What arrived is kept: run it again to go on, or fetch the file by "
-                f"hand as {target}."
+                f"Cannot download {url} ({error}). The first part is kept: run it again to go on, or download the file "
+                f"by hand as {target}."
             ) from None
-        if checksum and (found := digest(partial, checksum)) != checksum:
+        if checksum and (actual := digest(partial, checksum)) != checksum:
             partial.unlink()
-            raise UserError(f"{url} has the checksum {found}, expected {checksum}: not the published file. Removed.")
+            raise UserError(f"{url} has the checksum {actual}, expected {checksum}: not the published file. Removed.")
         partial.rename(target)
     return target
 
@@ -117,14 +114,14 @@ def _download(url: str, partial: Path) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing is left to send
+        if error.code == 416:  # the download was complete
             return
         raise
     with response, partial.open("ab" if response.status == 206 else "wb") as file:
         done = done if response.status == 206 else 0
         size = int(response.headers.get("Content-Length") or 0)
         if size > shutil.disk_usage(partial.parent).free:
-            raise OSError(f"it needs {size / 1e9:.3g} GB, more than is free on the disk")
+            raise OSError(f"it needs {size / 1e9:.3g} GB, more than the disk has free")
         with Bar(f"Downloading {partial.name.removesuffix('.partial')}, MB", -(-(done + size) // BLOCK)) as bar:
             while block := response.read(BLOCK):
                 file.write(block)
@@ -134,15 +131,15 @@ def _download(url: str, partial: Path) -> None:
 
 
 def _check_digest(archive: Path, expected: str | None) -> None:
-    if expected and (found := digest(archive, expected)) != expected:
-        raise UserError(f"{archive} has the checksum {found}, expected {expected}. Download it again.")
+    if expected and (actual := digest(archive, expected)) != expected:
+        raise UserError(f"{archive} has the checksum {actual}, expected {expected}. Download it again.")
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Extract a tar or zip archive into ``folder``, whole or not at all; paths that lead out of it are refused.
+    """Extract a tar or zip archive into ``folder``, atomically; paths outside of it are an error.
 
     Raises:
-        UserError: damaged, unsafe, of another format, or larger than what is free on the disk.
+        UserError: damaged, unsafe, another format, or not enough disk space.
     """
     if folder.is_dir():
         return
@@ -158,9 +155,9 @@ def unpack(archive: Path, folder: Path) -> None:
         partial.rename(folder)
     except DAMAGED as error:
         if isinstance(error, OSError) and error.errno:
-            reason, advice = error.strerror, "Make room or mend the folder, or choose another --output"
+            reason, advice = error.strerror, "Free some space or fix the folder, or choose another --output"
             raise Refused(f"{archive} can't be extracted into {folder.parent} ({reason}). {advice}.") from None
-        reason = "it is no whole tar or zip archive" if "\n" in str(error) else str(error)
+        reason = "it is not a complete tar or zip archive" if "\n" in str(error) else str(error)
         advice = "Download it again, or unpack it and give the folder"
         raise UserError(f"{archive} can't be extracted ({reason}). {advice}.") from None
     finally:
@@ -176,5 +173,5 @@ def _unzip(archive: Path, folder: Path) -> None:
                 raise zipfile.BadZipFile(f"'{member.filename}' would be outside the destination")
         size, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
         if size > free:
-            raise OSError(errno.ENOSPC, f"it holds {size / 1e9:.3g} GB, {free / 1e9:.3g} GB are free")
+            raise OSError(errno.ENOSPC, f"it contains {size / 1e9:.3g} GB, {free / 1e9:.3g} GB are free")
         file.extractall(folder)

@@ -1,4 +1,4 @@
-"""Layouts that several corpora share: what lies in a folder, as sources."""
+"""Sources from folder layouts that several corpora share."""
 
 from __future__ import annotations
 
@@ -30,40 +30,39 @@ SPEECH_COMMANDS = Corpus(
 
 
 def rows(path: Path, separator: str = "|") -> Iterator[list[str]]:
-    """The fields of each line of a table without quoting: quotation marks in transcripts are never paired."""
-    for line in path.read_text(encoding="utf-8-sig").split("\n"):  # splitlines() would split inside of texts
+    """Yield the fields of each line of a table without quoting: quotation marks in transcripts aren't paired."""
+    for line in path.read_text(encoding="utf-8-sig").split("\n"):  # splitlines() would split inside texts
         if line.strip():
             yield [value.strip() for value in line.split(separator)]
 
 
 def ljspeech(root: Path, speaker: str | None) -> list[Source]:
-    """``metadata.csv``, lines "ID|text|normalised text", the last one sometimes missing, and ``wavs/ID.wav``."""
-    found = [(id, [text for text in texts if text]) for id, *texts in rows(root / "metadata.csv")]
-    return [Source(root / "wavs" / f"{id}.wav", id, speaker, text=texts[-1] if texts else None) for id, texts in found]
+    """Read ``metadata.csv``, lines "ID|text|normalised text" with an optional last field, and ``wavs/ID.wav``."""
+    table = [(id, [text for text in texts if text]) for id, *texts in rows(root / "metadata.csv")]
+    return [Source(root / "wavs" / f"{id}.wav", id, speaker, text=texts[-1] if texts else None) for id, texts in table]
 
 
 def libritts(root: Path, name: str) -> list[Source]:
-    """A part of LibriTTS or LibriTTS-R: SPEAKER/CHAPTER/*.wav, of which the ``*.trans.tsv`` list what was kept.
-
-    Raises:
-        UserError: the other one of the two, which differs in nothing but the sound and the ``name`` of the folder.
+    """Read a part of LibriTTS or LibriTTS-R, SPEAKER/CHAPTER/*.wav as listed in the ``*.trans.tsv``; UserError for the
+    other corpus of the two, whose layout differs only in the ``name`` of the folder.
     """
     if root.parent.name in {"LibriTTS", "LibriTTS_R"} - {name}:
-        raise UserError(f"{root} is of {root.parent.name}, expected {name}. Use the recipe of that corpus.")
+        raise UserError(f"{root} is part of {root.parent.name}, expected {name}. Use the recipe of that corpus.")
     part = {"dev": "valid", "test": "test"}.get(root.name.split("-")[0], "train")
-    found = [(table.parent, *fields) for table in sorted(root.glob("*/*/*.trans.tsv")) for fields in rows(table, "\t")]
+    lines = [(table.parent, *fields) for table in sorted(root.glob("*/*/*.trans.tsv")) for fields in rows(table, "\t")]
     return [
-        Source(folder / f"{id}.wav", id, id.split("_")[0], text=texts[-1], part=part) for folder, id, *texts in found
+        Source(folder / f"{id}.wav", id, id.split("_")[0], text=texts[-1], part=part) for folder, id, *texts in lines
     ]
 
 
 def speech_commands(root: Path, words: tuple[str, ...] = ()) -> list[Source]:
-    """WORD/SPEAKER_nohash_N.wav and the official lists; what is in none of them is for training.
+    """Read WORD/SPEAKER_nohash_N.wav and the official lists; files in none of them are for training.
 
-    Folders that begin with "_" are noise, no words.
+    Folders that begin with "_" are noise, not words.
     """
-    places = {line.strip(): part for part, name in SPEECH_COMMANDS_LISTS.items() for (line,) in rows(root / name, "\0")}
-    every = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[0] not in "._")
-    paths = [path for word in words or every for path in sorted((root / word).glob("*_nohash_*.wav"))]
+    lists = SPEECH_COMMANDS_LISTS.items()
+    part_of = {line.strip(): part for part, name in lists for (line,) in rows(root / name, "\0")}
+    all_words = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name[0] not in "._")
+    paths = [path for word in words or all_words for path in sorted((root / word).glob("*_nohash_*.wav"))]
     sources = [Source(p, f"{p.parent.name}/{p.stem}", p.stem.split("_nohash_")[0], p.parent.name) for p in paths]
-    return [replace(s, part=places.get(f"{s.id}.wav", "train")) for s in sources]
+    return [replace(s, part=part_of.get(f"{s.id}.wav", "train")) for s in sources]

@@ -1,8 +1,8 @@
-"""A corpus's 16-bit samples in one file that is mapped into memory, not read: training begins at once, a corpus may be
-larger than memory, and all processes of a machine share it.
+"""A corpus's 16-bit samples in one memory-mapped file: training starts at once, a corpus may be larger than memory, and
+all processes of a machine share it.
 
-The file is an ordinary .npy beside its manifest, in whose order the recordings follow each other. Its name says which
-manifest: of another one, it isn't found.
+The file is an .npy beside its manifest, with the recordings in the manifest's order. Its name has a digest of the
+manifest, so that a changed manifest doesn't find it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ KEY_LENGTH = 12
 
 
 def to_samples(waveform: Tensor) -> Tensor:
-    """What a 16-bit file holds of a waveform that was read from it, (T,) int16."""
+    """Convert a waveform read from a 16-bit file back to its samples, (T,) int16."""
     return (waveform * 32768).round().clamp(-32768, 32767).to(torch.int16)
 
 
 def place(path: Path) -> Path:
-    """Where the samples of a manifest lie."""
+    """Path of the samples of a manifest."""
     return path.with_name(f"{path.stem}-{digest(path)[:KEY_LENGTH]}.npy")
 
 
 def write(path: Path) -> Path:
-    """Write the samples of a manifest, whole or not at all, unless they are there.
+    """Write the samples of a manifest, atomically, unless they are up to date.
 
     Raises:
-        UserError: no room on the disk, or a recording that isn't what the manifest says.
+        UserError: not enough disk space, or a recording of another length than in the manifest.
     """
     target, utterances = place(path), manifest.read(path)
     remove(path, but=target)
@@ -54,7 +54,7 @@ def write(path: Path) -> Path:
         for number, utterance in enumerate(utterances, start=1):
             samples = to_samples(audio.read(utterance.path)[0])
             if len(samples) != utterance.num_samples:
-                raise UserError(f"{utterance.path} isn't as long as {path} says. Prepare the corpus again.")
+                raise UserError(f"{utterance.path} has another length than in {path}. Prepare the corpus again.")
             file.write(samples.numpy().astype("<i2").tobytes())
             bar.update(number)
         file.flush()
@@ -63,14 +63,14 @@ def write(path: Path) -> Path:
 
 
 def remove(path: Path, but: Path | None = None) -> None:
-    """Remove the samples of a manifest and of those before it, and what a kill left of them."""
+    """Remove the samples of a manifest, of its earlier versions, and of interrupted writes."""
     name = f"{path.stem}-{'?' * KEY_LENGTH}.npy"
-    for found in [*path.parent.glob(name), *path.parent.glob(f".{name}.*.partial")]:
-        if found != but:
-            found.unlink()
+    for file in [*path.parent.glob(name), *path.parent.glob(f".{name}.*.partial")]:
+        if file != but:
+            file.unlink()
 
 
 def find(path: Path) -> Tensor | None:
-    """All samples of a manifest, one recording after the other, (T,) int16, mapped; None where there is no file."""
+    """Map the samples of a manifest, all recordings in order, (T,) int16; None if there is no file."""
     target = place(path)
     return torch.from_numpy(np.load(target, mmap_mode="c")) if target.is_file() else None

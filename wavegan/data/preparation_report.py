@@ -1,4 +1,4 @@
-"""The summary of a preparation: hours, speakers, rates, and what was left out and why."""
+"""Summary of a preparation: hours, speakers, sample rates, rejected recordings and the reasons."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from wavegan.data.manifest import Utterance
 
-MOST_REASONS = 12  # in the summary; report.txt lists every file
+MOST_REASONS = 12  # in the summary; report.txt lists all files
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of each source: ``kept`` utterances, and ``rejected`` as (path, reason). ``rates``: how many of the
-    kept ones were recorded at which sample rate.
+    """Outcome of a preparation: ``kept`` utterances, ``rejected`` sources as (path, reason), and the number of kept
+    recordings by original sample rate, ``rates``.
     """
 
     kept: list[Utterance]
@@ -41,5 +41,5 @@ class Report:
 
 
 def printable(text: str) -> str:
-    """``text`` with bytes of file names that are no UTF-8 spelt out."""
+    """Escape the bytes of file names that aren't valid UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Recordings as a recipe finds them on disk, and the settings they are prepared with."""
+"""Recordings as a recipe finds them on disk, and the settings of their preparation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from wavegan.core.errors import UserError
 
 @dataclass(frozen=True)
 class Source:
-    """A recording as a recipe finds it on disk.
+    """A recording on disk.
 
-    ``part``: "train", "valid" or "test", where the corpus says so itself. ``span``: (begin, end) in seconds, where it
-    is a piece of a longer file. ``fault``: why it is to be left out, where that is known before.
+    ``part``: "train", "valid" or "test" in an official split. ``span``: (begin, end) in seconds of a longer file.
+    ``fault``: reason to leave it out, if known beforehand.
     """
 
     path: Path
@@ -37,9 +37,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Settings:
-    """What becomes of every recording. ``peak``: the largest sample of each; ``trim``: silence at the ends goes, told
-    by its energy or by silero-vad; ``loudness``: of each, in LUFS. Recordings from other settings are never mixed in
-    one folder.
+    """Conversion of every recording. ``peak``: largest sample of each; ``trim``: cut silence at both ends, detected by
+    energy or by silero-vad; ``loudness``: of each, in LUFS. A folder never mixes recordings of different settings.
     """
 
     sample_rate: int
@@ -51,23 +50,23 @@ class Settings:
     def __post_init__(self) -> None:
         if not audio.MIN_RATE <= self.sample_rate <= audio.MAX_RATE:
             raise UserError(
-                f"A sample rate lies between {audio.MIN_RATE} and {audio.MAX_RATE} Hz, got {self.sample_rate}."
+                f"The sample rate must be between {audio.MIN_RATE} and {audio.MAX_RATE} Hz, got {self.sample_rate}."
             )
         if self.loudness is not None and not -70 < self.loudness < 0:
-            raise UserError(f"A loudness lies between -70 and 0 LUFS, speech usually at -23; got {self.loudness:g}.")
+            raise UserError(f"The loudness must be between -70 and 0 LUFS, such as -23; got {self.loudness:g}.")
         if self.loudness is not None and self.sample_rate < LOWEST_RATE:
-            raise UserError(f"Loudness is measured from {LOWEST_RATE} Hz on, got {self.sample_rate} Hz.")
+            raise UserError(f"Loudness needs at least {LOWEST_RATE} Hz, got {self.sample_rate} Hz.")
         if self.trim == "vad":
             silence.require_silero()
 
-    def spelt(self) -> str:
-        """What of them is not as usual, as JSON."""
-        usual, always = {f.name: f.default for f in fields(self)}, ("sample_rate", "min_seconds")
-        return json.dumps({k: v for k, v in asdict(self).items() if k in always or v != usual[k]})
+    def to_json(self) -> str:
+        """Non-default settings as JSON."""
+        defaults, always = {f.name: f.default for f in fields(self)}, ("sample_rate", "min_seconds")
+        return json.dumps({k: v for k, v in asdict(self).items() if k in always or v != defaults[k]})
 
 
 def sources_in(folder: Path) -> list[Source]:
-    """Every sound file below ``folder``; the id is its path, the suffix kept only where it tells two files apart."""
+    """List the sound files below ``folder``; ids are relative paths, with a suffix only to tell two files apart."""
     paths = audio.find(folder)
     stems = [p.relative_to(folder).with_suffix("").as_posix() for p in paths]
     twins = {stem for stem, count in Counter(stems).items() if count > 1}
@@ -76,11 +75,11 @@ def sources_in(folder: Path) -> list[Source]:
 
 
 def rates(paths: Sequence[Path]) -> Counter[int]:
-    """How many sound files have which sample rate; those that can't be read, which the preparation lists, aside."""
+    """Count sound files by sample rate, without unreadable ones, which the preparation reports."""
 
     def rate(path: Path) -> int | None:
         with suppress(UserError):
-            return audio.rate_of(path)
+            return audio.probe(path).sample_rate
 
     with ThreadPoolExecutor() as pool:
-        return Counter(found for found in pool.map(rate, paths) if found)
+        return Counter(hertz for hertz in pool.map(rate, paths) if hertz)

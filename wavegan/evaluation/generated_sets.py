@@ -1,7 +1,7 @@
-"""Clips out of noise as a set, beside the corpus: a table, metrics.json, and clips to listen to.
+"""Evaluation of generated clips as sets, beside the corpus: a table, metrics.json, and clips to listen to.
 
-Rows are the real training and test clips and each model; every figure of every row is by the same judges, which are
-trained on the training clips when they are first needed and kept beside the manifests.
+Rows are the real training and test clips and each model. All are scored by the same classifiers, which are trained on
+the training clips when first needed and stored beside the manifests, in the folder "judges".
 
 Shapes: N clips, T samples, M mel bands, F frames, D features.
 """
@@ -28,30 +28,33 @@ from wavegan.data import manifest
 from wavegan.data.manifest import Utterance
 from wavegan.data.segments import DataConfig, Segments
 from wavegan.evaluation import classifiers
+from wavegan.evaluation.formatting import columns
 from wavegan.inference.synthesizer import Synthesizer
 from wavegan.metrics.listener import Listener
-from wavegan.models.classifier import Judge, JudgeConfig, Kind
+from wavegan.models.classifier import Classifier, ClassifierConfig, Kind
 
 SEED = 2024  # of the generated clips
-HEARD = 300  # clips that pocketsphinx hears of each row
-KEPT = 3  # clips of each label written to listen to
+RECOGNIZED = 300  # clips of each row for pocketsphinx
+WRITTEN = 3  # clips of each label to listen to
 LONGEST_SECONDS = 4
-COLUMNS = ("label", "speaker")
+CONDITIONS = ("label", "speaker")
+TRAIN, TEST = "real train", "real test"
+Scores = dict[str, dict[str, float]]  # of each row
 
 
 class Clips(NamedTuple):
-    """``waveforms`` (N, 1, T); ``columns``: of each condition, the clips' places in the corpus's vocabulary, (N,)."""
+    """``waveforms`` (N, 1, T); ``labels``: by condition, positions in the corpus's vocabulary, (N,)."""
 
     waveforms: Tensor
-    columns: dict[str, Tensor]
+    labels: dict[str, Tensor]
 
 
 class Corpus(NamedTuple):
-    """Real clips, all brought to the same length, and the vocabulary of each column that every clip has."""
+    """Real clips of equal length; ``vocabularies``: of the conditions that every clip has."""
 
     train: Clips
     test: Clips
-    words: dict[str, list[str]]
+    vocabularies: dict[str, list[str]]
     features: LogMelConfig
     digest: str
 
@@ -59,10 +62,10 @@ class Corpus(NamedTuple):
 def evaluate_sets(
     models: dict[str, Synthesizer], test: Path, output: Path, count: int = 2048, train: Path | None = None
 ) -> str:
-    """Score ``count`` clips of each model, labels in turn, latents from one fixed seed; returns a table.
+    """Score ``count`` clips of each model, labels in turn, latents from a fixed seed; returns a table.
 
     Args:
-        test: manifest of the real test clips; ``train``: of the training clips, by default train.jsonl beside it.
+        test, train: manifests of the real clips; ``train`` is train.jsonl beside ``test`` by default.
 
     Raises:
         UserError: models of another sample rate than the clips or with labels that these don't have, a manifest that
@@ -72,139 +75,134 @@ def evaluate_sets(
     corpus = read_corpus(train, test, list(models.values()))
     for name, model in models.items():
         if model.sample_rate != corpus.features.sample_rate:
-            raise UserError(f"{name} speaks at {model.sample_rate} Hz, the clips are at {corpus.features.sample_rate}.")
-        generated_clips(model, 1, corpus)  # says at once if it can't
+            raise UserError(f"{name} is of {model.sample_rate} Hz, the clips of {corpus.features.sample_rate} Hz.")
+        generated_clips(model, 1, corpus)  # reports errors before the long computation
     make_folder(output)
-    judges = corpus_judges(train.parent / "judges", corpus)
-    rows, speeds = {"real train": corpus.train, "real test": corpus.test}, {}
+    trained = corpus_classifiers(train.parent / "judges", corpus)
+    rows, speeds = {TRAIN: corpus.train, TEST: corpus.test}, {}
     for name, model in models.items():
         start = time.perf_counter()
         rows[name] = generated_clips(model, count, corpus)
-        speeds[name] = count * model.config.task.length / model.sample_rate / (time.perf_counter() - start)
-    scores = score(rows, corpus, judges)
-    for name, speed in speeds.items():
-        scores[name]["times_real_time"] = speed
-    for name, heard in heard_by_pocketsphinx({n: c for n, c in rows.items() if n != "real train"}, corpus).items():
-        scores[name]["pocketsphinx"] = heard
-    known = {name: one.config.accuracy for name, one in judges.items()}
-    result = {"train": str(train), "test": str(test), "count": count, "judges": known, "scores": scores}
-    write_json(output / "metrics.json", result)
+        seconds = count * model.config.task.clip_length / model.sample_rate
+        speeds[name] = seconds / (time.perf_counter() - start)
+    scores = score(rows, corpus, trained)
     for name in models:
+        scores[name]["times_real_time"] = speeds[name]
         write_clips(output / name, rows[name], corpus)
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in known.items())
-    return f"{table(scores)}\n\nAccuracy of the judges on the real test clips: {shown}.\nListen: {output}"
+    for name, accuracy in pocketsphinx_accuracies(rows, corpus).items():
+        scores[name]["pocketsphinx"] = accuracy
+    accuracies = {name: classifier.config.accuracy for name, classifier in trained.items()}
+    results = {"train": str(train), "test": str(test), "count": count, "judges": accuracies, "scores": scores}
+    write_json(output / "metrics.json", results)
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in accuracies.items())
+    return f"{table(scores)}\n\nAccuracy of the classifiers on the real test clips: {shown}.\nListen: {output}"
 
 
 def read_corpus(train: Path, test: Path, models: Sequence[Synthesizer]) -> Corpus:
-    """Real clips, cut or padded to the length that 99 in 100 of the training clips don't exceed, and not beyond the
-    models': the ends of clips, which these were never taught, would tell all of theirs from real ones.
+    """Read real clips, cut or padded to the 99th percentile of the training clips, at most to the models' length:
+    beyond it, the ends of real clips would distinguish them from all generated ones.
     """
     features = models[0].features
-    parts = [manifest.read(train), manifest.read(test)]
-    if min(map(len, parts)) < 2:
-        raise UserError(f"Two clips are the fewest to compare; {train} has {len(parts[0])}, {test} {len(parts[1])}.")
-    words = {}
-    for name in COLUMNS:
-        if all(getattr(u, name) is not None for part in parts for u in part):
-            words[name] = sorted({getattr(u, name) for u in parts[0]})
-    usual = int(np.quantile([u.num_samples for u in parts[0]], 0.99))
-    length = min(usual, max(model.config.task.length for model in models), LONGEST_SECONDS * features.sample_rate)
-    clips = [_real_clips(part, words, length, features) for part in parts]
-    return Corpus(*clips, words, features, _digest(clips))
-
-
-def _digest(parts: Sequence[Clips]) -> str:
-    """Of what judges hear: recordings may change under the same manifest."""
-    sha = hashlib.sha256()
-    for tensor in (t for clips in parts for t in (clips.waveforms, *clips.columns.values())):
+    sets = [manifest.read(train), manifest.read(test)]
+    if min(map(len, sets)) < 2:
+        raise UserError(f"Each set needs at least two clips; {train} has {len(sets[0])}, {test} {len(sets[1])}.")
+    vocabularies = {}
+    for condition in CONDITIONS:
+        if all(getattr(u, condition) is not None for utterances in sets for u in utterances):
+            vocabularies[condition] = sorted({getattr(u, condition) for u in sets[0]})
+    usual = int(np.quantile([u.num_samples for u in sets[0]], 0.99))
+    longest = max(model.config.task.clip_length for model in models)
+    length = min(usual, longest, LONGEST_SECONDS * features.sample_rate)
+    clips = [_real_clips(utterances, vocabularies, length, features) for utterances in sets]
+    sha = hashlib.sha256()  # recordings may change under the same manifest
+    for tensor in (t for part in clips for t in (part.waveforms, *part.labels.values())):
         sha.update(tensor.numpy())
-    return sha.hexdigest()[:32]
+    return Corpus(*clips, vocabularies, features, sha.hexdigest()[:32])
 
 
 def _real_clips(
-    utterances: Sequence[Utterance], words: dict[str, list[str]], length: int, features: LogMelConfig
+    utterances: Sequence[Utterance], vocabularies: dict[str, list[str]], length: int, features: LogMelConfig
 ) -> Clips:
     data = DataConfig(train=Path(), valid=Path(), segment_length=length, crop="start")
     segments = Segments(utterances, data, features, 0)
     waveforms = torch.stack([segments.clip(i) for i in range(len(utterances))])
-    return Clips(waveforms, {name: _places([getattr(u, name) for u in utterances], own) for name, own in words.items()})
+    labels = {name: _indices([getattr(u, name) for u in utterances], words) for name, words in vocabularies.items()}
+    return Clips(waveforms, labels)
 
 
-def _places(values: Sequence[str], words: list[str]) -> Tensor:
-    if strange := sorted(set(values) - set(words)):
-        raise UserError(f"The training clips have no '{strange[0]}'; there are: {', '.join(words)}.")
-    return torch.tensor([words.index(value) for value in values])
+def _indices(values: Sequence[str], vocabulary: list[str]) -> Tensor:
+    if unknown := sorted(set(values) - set(vocabulary)):
+        raise UserError(f"The training clips have no '{unknown[0]}'; there are: {', '.join(vocabulary)}.")
+    return torch.tensor([vocabulary.index(value) for value in values])
 
 
 def generated_clips(model: Synthesizer, count: int, corpus: Corpus, seed: int = SEED) -> Clips:
-    """``count`` clips, every combination of the model's labels equally often, at the corpus's length."""
-    names, rest = {}, torch.arange(count)
-    for name, words in model.config.task.conditions.items():
-        names[name], rest = [words[i] for i in (rest % len(words)).tolist()], rest // len(words)
-    waveforms = torch.from_numpy(model.generate(names.get("label", count), speaker=names.get("speaker"), seed=seed))
+    """Generate ``count`` clips, all combinations of the model's labels equally often, at the corpus's length."""
+    values, rest = {}, torch.arange(count)
+    for name, words in model.config.task.vocabularies.items():
+        values[name], rest = [words[i] for i in (rest % len(words)).tolist()], rest // len(words)
+    waveforms = torch.from_numpy(model.generate(values.get("label", count), speaker=values.get("speaker"), seed=seed))
     waveforms = F.pad(waveforms, (0, corpus.train.waveforms.shape[-1] - waveforms.shape[-1]))  # cuts if negative
-    columns = {name: _places(own, corpus.words[name]) for name, own in names.items() if name in corpus.words}
-    return Clips(waveforms[:, None], columns)
+    vocabularies = corpus.vocabularies
+    labels = {name: _indices(values[name], vocabularies[name]) for name in values if name in vocabularies}
+    return Clips(waveforms[:, None], labels)
 
 
-def corpus_judges(folder: Path, corpus: Corpus) -> dict[str, Judge]:
-    """Two judges of each column, of different kinds, trained on the training clips or read from ``folder``."""
-    judges = {}
-    for column, words in corpus.words.items():
-        if len(words) < 2:
-            continue
-        for seed, kind in enumerate(get_args(Kind)):
-            length, rate = corpus.train.waveforms.shape[-1], corpus.features.sample_rate
-            wanted = JudgeConfig(
-                kind=kind, classes=words, sample_rate=rate, length=length, seed=seed, corpus=corpus.digest
-            )
-            judges[f"{column}-{kind}"] = _judge(folder / f"{column}-{kind}", wanted, column, corpus)
-    return judges
+def corpus_classifiers(folder: Path, corpus: Corpus) -> dict[str, Classifier]:
+    """A classifier of each kind for each condition, trained on the training clips or read from ``folder``."""
+    trained = {}
+    length, rate = corpus.train.waveforms.shape[-1], corpus.features.sample_rate
+    common = {"sample_rate": rate, "length": length, "corpus": corpus.digest}
+    for condition, words in corpus.vocabularies.items():
+        for seed, kind in enumerate(get_args(Kind) if len(words) > 1 else ()):
+            config, name = ClassifierConfig(kind=kind, classes=words, seed=seed, **common), f"{condition}-{kind}"
+            trained[name] = _classifier(folder / name, config, condition, corpus)
+    return trained
 
 
-def _judge(path: Path, wanted: JudgeConfig, column: str, corpus: Corpus) -> Judge:
+def _classifier(path: Path, config: ClassifierConfig, condition: str, corpus: Corpus) -> Classifier:
     if path.with_suffix(".json").is_file():
-        found = classifiers.load_judge(path)
-        if found.config.model_copy(update={"accuracy": None}) == wanted:
-            return found
-    fresh = classifiers.fit(wanted, corpus.train.waveforms, corpus.train.columns[column])
-    accuracy = classifiers.accuracy(fresh, corpus.test.waveforms, corpus.test.columns[column])
-    fresh.config = wanted.model_copy(update={"accuracy": accuracy})
-    classifiers.save_judge(path, fresh)
-    return fresh
+        stored = classifiers.load(path)
+        if stored.config.model_copy(update={"accuracy": None}) == config:
+            return stored
+    trained = classifiers.fit(config, corpus.train.waveforms, corpus.train.labels[condition])
+    accuracy = classifiers.accuracy(trained, corpus.test.waveforms, corpus.test.labels[condition])
+    trained.config = config.model_copy(update={"accuracy": accuracy})
+    classifiers.save(path, trained)
+    return trained
 
 
-def score(rows: dict[str, Clips], corpus: Corpus, judges: dict[str, Judge]) -> dict[str, dict[str, float]]:
-    """Set metrics of each row: accuracies by every judge, Frechet distances with 95 % intervals by those of the label;
-    the others by the second, "image", judge of the label.
+def score(rows: dict[str, Clips], corpus: Corpus, trained: dict[str, Classifier]) -> Scores:
+    """Set metrics of each row: accuracies by every classifier, Frechet distances with 95 % intervals by those of the
+    label, the others by the "image" classifier of the label.
     """
-    scores: dict[str, dict[str, float]] = {name: {} for name in rows}
-    for name, one in judges.items():
-        column, kind = name.split("-")
-        heard = {row: one.hear(clips.waveforms) for row, clips in rows.items()}
-        _, reference = heard["real train"]
-        for row, (p, features) in heard.items():
-            labels = rows[row].columns.get(column)
+    scores: Scores = {row: {} for row in rows}
+    for name, classifier in trained.items():
+        condition = name.split("-")[0]
+        outputs = {row: classifier.predict(clips.waveforms) for row, clips in rows.items()}
+        _, reference = outputs[TRAIN]
+        for row, (p, features) in outputs.items():
+            labels = rows[row].labels.get(condition)
             if labels is not None:
                 scores[row][f"{name}_accuracy"] = float((p.argmax(1) == labels).float().mean())
-            if column == "label":
+            if condition == "label":
                 scores[row][f"{name}_frechet"] = metrics.frechet_distance(reference, features)
                 low, high = metrics.frechet_interval(reference, features)
                 scores[row] |= {f"{name}_frechet_low": low, f"{name}_frechet_high": high}
-            if (column, kind) == ("label", "image"):
-                scores[row] |= _label_scores(p, features, reference, corpus.train.columns["label"], labels)
-    train_mels = _log_mels(corpus.train.waveforms, corpus.features)
-    for row, clips in rows.items():
-        if clips is not corpus.train:
-            mels = _log_mels(clips.waveforms, corpus.features)
-            scores[row]["nearest"] = float(metrics.nearest_distance(mels, train_mels).median())
+            if name == "label-image":
+                scores[row] |= _label_scores(p, features, reference, corpus.train.labels["label"], labels)
+    log_mel = LogMel(corpus.features)
+    mels = {row: torch.cat([log_mel(batch) for batch in clips.waveforms.split(256)]) for row, clips in rows.items()}
+    for row in rows:
+        if row != TRAIN:
+            scores[row]["nearest"] = float(metrics.nearest_distance(mels[row], mels[TRAIN]).median())
     return scores
 
 
 def _label_scores(
     p: Tensor, features: Tensor, reference: Tensor, train_labels: Tensor, labels: Tensor | None
 ) -> dict[str, float]:
-    """What a judge of the label says of one row's clips; ``reference``: its features of the training clips."""
+    """Metrics of one row by a classifier of the label; ``reference``: its features of the training clips."""
     scores = {
         "inception": metrics.inception_score(p),
         "modified_inception": metrics.modified_inception_score(p),
@@ -214,53 +212,44 @@ def _label_scores(
     return scores if labels is None else scores | {"diversity": metrics.intra_class_diversity(features, labels)}
 
 
-def _log_mels(waveforms: Tensor, features: LogMelConfig) -> Tensor:
-    log_mel = LogMel(features)
-    return torch.cat([log_mel(part) for part in waveforms.split(256)])
-
-
-def heard_by_pocketsphinx(rows: dict[str, Clips], corpus: Corpus) -> dict[str, float]:
-    """Share of up to 300 clips of each row, evenly spaced, in which pocketsphinx hears the label.
-
-    Nothing where it isn't installed or doesn't know the labels as words.
+def pocketsphinx_accuracies(rows: dict[str, Clips], corpus: Corpus) -> dict[str, float]:
+    """Share of clips of each row, without the training clips, whose label pocketsphinx recognises; up to 300, evenly
+    spaced. {} if it isn't installed or doesn't know the labels as words.
     """
-    if "label" not in corpus.words:
+    if "label" not in corpus.vocabularies:
         return {}
     try:
-        listener = Listener(corpus.words["label"])
+        listener = Listener(corpus.vocabularies["label"])
     except UserError as error:
         print(f"Without pocketsphinx: {error}")
         return {}
-    shares = {}
+    accuracies = {}
     for name, clips in rows.items():
-        if "label" not in clips.columns:
+        if name == TRAIN or "label" not in clips.labels:
             continue
-        chosen = torch.linspace(0, len(clips.waveforms) - 1, min(HEARD, len(clips.waveforms))).long().tolist()
-        right = 0
-        with Bar(f"pocketsphinx hears {name}", len(chosen)) as bar:
-            for k, i in enumerate(chosen, start=1):
-                heard = listener.hear(clips.waveforms[i, 0], corpus.features.sample_rate)
-                right += heard == int(clips.columns["label"][i])
-                bar.update(k)
-        shares[name] = right / len(chosen)
-    return shares
+        chosen = torch.linspace(0, len(clips.waveforms) - 1, min(RECOGNIZED, len(clips.waveforms))).long().tolist()
+        correct = 0
+        with Bar(f"Recognising {name} by pocketsphinx", len(chosen)) as bar:
+            for done, i in enumerate(chosen, start=1):
+                label = listener.recognize(clips.waveforms[i, 0], corpus.features.sample_rate)
+                correct += label == int(clips.labels["label"][i])
+                bar.update(done)
+        accuracies[name] = correct / len(chosen)
+    return accuracies
 
 
 def write_clips(folder: Path, clips: Clips, corpus: Corpus) -> None:
-    """The first few clips of each label."""
+    """Write the first few clips of each label."""
     folder.mkdir(parents=True, exist_ok=True)
-    labels = clips.columns.get("label", torch.zeros(len(clips.waveforms)))
-    for k, word in enumerate(corpus.words["label"] if "label" in clips.columns else ["clip"]):
-        for i, clip in enumerate(clips.waveforms[labels == k][:KEPT]):
+    labels = clips.labels.get("label", torch.zeros(len(clips.waveforms)))
+    for index, word in enumerate(corpus.vocabularies["label"] if "label" in clips.labels else ["clip"]):
+        for i, clip in enumerate(clips.waveforms[labels == index][:WRITTEN]):
             audio.write(folder / f"{word.replace('/', '-')}-{i}.wav", clip[0], corpus.features.sample_rate)
 
 
-def table(scores: dict[str, dict[str, float]]) -> str:
-    """One line a metric, one column a row of clips."""
-    names = list(dict.fromkeys(key for row in scores.values() for key in row))
-    width = max(map(len, names))
-    lines = [" | ".join(["".ljust(width), *scores])]
-    for name in names:
-        cells = [(f"{row[name]:.4g}" if name in row else "-").rjust(len(head)) for head, row in scores.items()]
-        lines.append(" | ".join([name.ljust(width), *cells]))
-    return "\n".join(lines)
+def table(scores: Scores) -> str:
+    """A line for each metric, a column for each row of clips."""
+    lines = [["", *scores]]
+    for name in dict.fromkeys(name for row in scores.values() for name in row):
+        lines.append([name, *(f"{row[name]:.4g}" if name in row else "-" for row in scores.values())])
+    return "\n".join(columns(lines, right=True))

@@ -1,15 +1,14 @@
-"""Copies beside their recordings: made, scored and kept file by file, in parallel, and not again where they are there.
+"""Copies of recordings: made, scored and stored file by file, in parallel; stored results are reused.
 
-``scores.jsonl`` holds a line for each file that was worked on: the parts that it adds to each metric (see ``Metric``),
-under a key of recording, copy and rate. A changed model, recording or definition has another key, or another name.
+``scores.jsonl`` has a line for each processed file: the parts that it adds to each metric (see ``Metric``), under a key
+of recording, copy and rate. A changed model or recording changes the key, a changed definition the metric's identity.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -27,34 +26,34 @@ from wavegan.core.jsonlines import JSONLines
 from wavegan.core.processes import ignore_interrupts
 from wavegan.core.progress import Bar
 from wavegan.data.manifest import Utterance
-from wavegan.evaluation.systems import Folder, Original, System
-from wavegan.metrics import Metric, Options, Sound, Undefined
+from wavegan.evaluation.systems import System
+from wavegan.metrics import Metric, Sound, Undefined
 
-Outcome = list[float] | str  # a file's parts, or why the metric is undefined for it
+Outcome = list[float] | str  # a file's parts, or the reason why the metric is undefined
 ENDS_EARLY = "the output ends before the reference begins to sound"
 
 
-class Task(NamedTuple):
-    """What is to be done of one system for one utterance. ``path``: the copy; None: the recording itself.
+class Request(NamedTuple):
+    """Metrics to compute for a system's copy of an utterance, at ``path``.
 
-    ``maker``: what makes the copy first, where there is none yet, and the copy's key. Nothing else of a system is here,
-    as tasks go to other processes, each of them.
+    ``maker``: the system and the copy's key, if the copy must be made first. Requests are pickled: they hold nothing
+    else of a system.
     """
 
     system: str
     key: str
     metrics: list[str]
-    path: Path | None
+    path: Path
     maker: tuple[System, str] | None
 
 
 class Job(NamedTuple):
     utterance: Utterance
-    tasks: list[Task]
+    requests: list[Request]
 
 
 class Store:
-    """What is known of each (system, utterance): the scores and lengths under a key; the copy's key and digest."""
+    """Stored scores and lengths by (system, id, key), and the key and digest of copies by (system, id)."""
 
     def __init__(self, path: Path):
         self.scores: dict[tuple[str, str, str], dict[str, Outcome]] = {}
@@ -62,7 +61,7 @@ class Store:
         self.copies: dict[tuple[str, str], tuple[str, str]] = {}
         self.log = JSONLines(path)
         for record in self.log.records:
-            with suppress(ValueError, KeyError, TypeError):  # not one of ours: it is done again
+            with suppress(ValueError, KeyError, TypeError):  # a foreign record: the file is scored again
                 self._take(record)
 
     def add(self, record: dict[str, Any]) -> None:
@@ -80,95 +79,78 @@ class Store:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Does jobs; a copy of it works in each process. ``sample_rate``: of the comparison."""
+    """Processes jobs; every process has a copy of it. ``sample_rate``: of the comparison."""
 
-    options: Options
+    metrics: dict[str, Metric]
     sample_rate: int
 
     def __call__(self, job: Job) -> list[dict[str, Any]]:
-        """A record for each task; one with a "problem" and no scores where a file can't be read or copied."""
-        utterance, records = job.utterance, []
+        """A record for each request; with "problem" and without scores if a file can't be read or copied."""
+        utterance = job.utterance
         try:
             waveform, rate = audio.read(utterance.path)
         except UserError as error:
-            return [_record(task, utterance) | {"problem": str(error)} for task in job.tasks]
-        text = transcript(utterance)
-        real = Sound(resample(waveform, rate, self.sample_rate), self.sample_rate, text)
-        for task in job.tasks:
-            record = _record(task, utterance)
+            return [_record(request, utterance) | {"problem": str(error)} for request in job.requests]
+        real = Sound(resample(waveform, rate, self.sample_rate), self.sample_rate, transcript(utterance))
+        records = []
+        for request in job.requests:
+            record = _record(request, utterance)
             try:
-                if task.maker:
-                    system, key = task.maker
-                    task.path.parent.mkdir(parents=True, exist_ok=True)
-                    audio.write(task.path, *system.copy(waveform, rate))
-                    record["copy"] = [key, files.digest(task.path)]
-                # The copy as it is on the disk, 16-bit: what one hears is what is scored.
-                fake = Sound(*audio.read(task.path, self.sample_rate), text) if task.path else real
+                if request.maker:
+                    system, key = request.maker
+                    request.path.parent.mkdir(parents=True, exist_ok=True)
+                    audio.write(request.path, *system.copy(waveform, rate))
+                    record["copy"] = [key, files.digest(request.path)]
+                # The 16-bit file is scored, as it is what users listen to.
+                is_copy = request.path != utterance.path
+                fake = Sound(*audio.read(request.path, self.sample_rate), real.text) if is_copy else real
             except UserError as error:
                 records.append(record | {"problem": str(error)})
                 continue
             record["lengths"] = [len(real.waveform), len(fake.waveform)]
-            pair = metrics.aligned(real, fake)
-            early = len(fake.waveform) and pair[0].silent and not real.silent
-            for metric in _metrics(tuple(task.metrics), self.options):
-                lost = early and metric.needs_reference
-                record["scores"][metric.identity] = ENDS_EARLY if lost else _outcome(metric, *pair)
+            record["scores"] = self._scores(request, real, fake)
             records.append(record)
         return records
 
+    def _scores(self, request: Request, real: Sound, fake: Sound) -> dict[str, Outcome]:
+        pair = metrics.aligned(real, fake)
+        ends_early = len(fake.waveform) and pair[0].silent and not real.silent
+        scores: dict[str, Outcome] = {}
+        for metric in map(self.metrics.__getitem__, request.metrics):
+            try:
+                if ends_early and metric.needs_reference:
+                    raise Undefined(ENDS_EARLY)
+                scores[metric.identity] = list(metric.update(*pair))
+            except Undefined as reason:
+                scores[metric.identity] = str(reason)
+        return scores
 
-def _record(task: Task, utterance: Utterance) -> dict[str, Any]:
-    names = {"system": task.system, "id": utterance.id, "key": task.key}
+
+def _record(request: Request, utterance: Utterance) -> dict[str, Any]:
+    names = {"system": request.system, "id": utterance.id, "key": request.key}
     return names | {"copy": None, "lengths": [0, 0], "scores": {}}
 
 
-@functools.lru_cache(maxsize=64)
-def _metrics(names: tuple[str, ...], options: Options) -> list[Metric]:
-    """With their networks loaded once a process."""
-    return metrics.build(names, options)
-
-
-def _outcome(metric: Metric, real: Sound, fake: Sound) -> Outcome:
-    try:
-        return list(metric.update(real, fake))
-    except Undefined as reason:
-        return str(reason)
-
-
 def transcript(utterance: Utterance) -> str | None:
-    """What is said: the text, or else the label."""
+    """The text, or else the label."""
     return utterance.text or utterance.label
 
 
-def sound_path(system: System, utterance: Utterance, output: Path) -> Path:
-    """Where a system's copy is; those made here are nested as the ids are, so that no two share a file."""
-    if isinstance(system, Original):
-        return utterance.path
-    if isinstance(system, Folder):
-        return system.find(utterance)
-    return output / system.name / Path(*(p for p in Path(f"{utterance.id}.wav").parts if p not in ("/", "..")))
-
-
 def score_all(
-    systems: Sequence[System],
-    utterances: Sequence[Utterance],
-    wanted: Sequence[Metric],
-    scorer: Scorer,
-    output: Path,
-    num_workers: int,
+    systems: Sequence[System], utterances: Sequence[Utterance], scorer: Scorer, output: Path, num_workers: int
 ) -> tuple[Store, dict[tuple[str, str], str], list[dict[str, Any]]]:
-    """Do what isn't done yet.
+    """Process what isn't stored yet.
 
     Returns:
-        All that is known; the key of each (system, id); and the records of what couldn't be read or copied.
+        The store; the key of each (system, id); and the records of files that couldn't be read or copied.
     """
     store = Store(output / "scores.jsonl")
     keys: dict[tuple[str, str], str] = {}
-    jobs = [Job(u, _tasks(u, systems, wanted, store, keys, scorer.sample_rate, output)) for u in utterances]
-    open_jobs = [job for job in jobs if job.tasks]
-    problems = []
-    with Bar("Evaluating", len(jobs), start=len(jobs) - len(open_jobs)) as bar:
-        for done, records in enumerate(_work(scorer, open_jobs, num_workers), start=1 + len(jobs) - len(open_jobs)):
+    jobs = [Job(u, _requests(u, systems, scorer, store, keys, output)) for u in utterances]
+    open_jobs = [job for job in jobs if job.requests]
+    finished, problems = len(jobs) - len(open_jobs), []
+    with Bar("Evaluating", len(jobs), start=finished) as bar:
+        for done, records in enumerate(_process(scorer, open_jobs, num_workers), start=finished + 1):
             for record in records:
                 if "problem" in record:
                     problems.append(record)
@@ -178,65 +160,68 @@ def score_all(
     return store, keys, problems
 
 
-def _tasks(
+def _requests(
     utterance: Utterance,
     systems: Sequence[System],
-    wanted: Sequence[Metric],
+    scorer: Scorer,
     store: Store,
     keys: dict[tuple[str, str], str],
-    sample_rate: int,
     output: Path,
-) -> list[Task]:
-    """What is missing of an utterance; notes the key of each system for it."""
+) -> list[Request]:
+    """What is missing for an utterance; adds the key of each system to ``keys``."""
     recording = files.digest(utterance.path) if utterance.path.is_file() else "missing"
-    tasks = []
+    requests = []
     for system in systems:
-        own = system.key(utterance)
-        if own is None:  # no file in a folder of copies
+        system_key = system.key(utterance)
+        if system_key is None:  # a folder without a copy
             continue
         place = (system.name, utterance.id)
-        copy = _hash(own, recording)
-        keys[place] = _hash(own, recording, str(sample_rate), transcript(utterance) or "")
-        known = store.scores.get((*place, keys[place]), {})
-        names = [m.name for m in wanted if m.identity not in known]
-        path = sound_path(system, utterance, output)
-        if isinstance(system, Original):
-            names, path = [name for name in names if not metrics.METRICS[name].needs_reference], None
-        make = system.makes_files and not (path.is_file() and store.copies.get(place) == (copy, files.digest(path)))
-        if names or make:
-            tasks.append(Task(system.name, keys[place], names, path, (system, copy) if make else None))
-    return tasks
+        copy_key = _hash(system_key, recording)
+        keys[place] = _hash(system_key, recording, str(scorer.sample_rate), transcript(utterance) or "")
+        stored = store.scores.get((*place, keys[place]), {})
+        applicable = filter(system.applies, scorer.metrics.values())
+        missing = [metric.name for metric in applicable if metric.identity not in stored]
+        path = system.path(utterance, output)
+        make = system.makes_files and not (path.is_file() and store.copies.get(place) == (copy_key, files.digest(path)))
+        if missing or make:
+            maker = (system, copy_key) if make else None
+            requests.append(Request(system.name, keys[place], missing, path, maker))
+    return requests
 
 
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _work(scorer: Scorer, jobs: Sequence[Job], num_workers: int) -> Iterator[list[dict[str, Any]]]:
+def _process(scorer: Scorer, jobs: Sequence[Job], num_workers: int) -> Iterator[list[dict[str, Any]]]:
     """The records of each job, in any order."""
     count = min(num_workers, len(jobs))
     if count <= 1:
         yield from map(scorer, jobs)
         return
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker)
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker, (scorer,))
     try:
-        with ignore_interrupts():  # they are stopped from here, after the file that they are at
-            futures = [pool.submit(scorer, job) for job in jobs]
+        with ignore_interrupts():  # this process stops them, after their current file
+            futures = [pool.submit(_score, job) for job in jobs]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
         raise UserError(
-            "A process died while scoring, out of memory perhaps. What is done is kept: try again with --num-workers 1."
+            "A process died while scoring, perhaps out of memory. Results so far are kept: try again with "
+            "--num-workers 1."
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker() -> None:
+_worker_scorer: Scorer | None = None  # of this worker process: it keeps the networks of its metrics
+
+
+def _start_worker(scorer: Scorer) -> None:
+    global _worker_scorer
+    _worker_scorer = scorer
     torch.set_num_threads(1)  # the pool is the parallelism
 
 
-def heard_words(utterances: Iterable[Utterance]) -> tuple[tuple[str, ...], bool]:
-    """Every word of the transcripts, and whether each of them is one word."""
-    said = [metrics.words(transcript(u) or "") for u in utterances]
-    return tuple(sorted({word for one in said for word in one})), max(map(len, said), default=0) <= 1
+def _score(job: Job) -> list[dict[str, Any]]:
+    return _worker_scorer(job)

@@ -1,4 +1,4 @@
-"""From the parts of files to figures: overall, by speaker, side by side, and what they don't cover.
+"""Results of an evaluation: parts of files to values, overall and by speaker, with differences between systems.
 
 Shapes: N files, P parts.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,37 +16,38 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wavegan.data.manifest import Utterance
+from wavegan.evaluation.formatting import columns, estimate, listed, p_value
 from wavegan.evaluation.systems import ORIGINAL
 from wavegan.metrics import Difference, Interval, Metric, difference, holm, interval
 
 SIGNIFICANT = 0.05
-NOBODY = "-"
+UNKNOWN_SPEAKER = "-"
 
 
 class Comparison(NamedTuple):
-    """Second minus first in one metric, over the files that both have; ``p`` is corrected for all pairs of systems."""
+    """Second minus first in one metric, over their common files; ``p`` is corrected for all pairs of systems."""
 
     metric: Metric
     first: str
     second: str
     files: int
-    found: Difference
+    difference: Difference
 
     @property
     def significant(self) -> bool:
-        return self.found.p < SIGNIFICANT
+        return self.difference.p < SIGNIFICANT
 
     @property
     def better(self) -> str:
-        """Which of the two is better, if they differ significantly."""
+        """The better system if the difference is significant, else ""."""
         if not self.significant:
             return ""
-        return self.second if (self.found.value > 0) == (self.metric.better == "higher") else self.first
+        return self.second if (self.difference.value > 0) == (self.metric.better == "higher") else self.first
 
 
 @dataclass
 class Results:
-    """``parts[system][metric]``: (N, P), NaN where a file has none; ``reasons[system][metric]``: why not, by id."""
+    """``parts[system][metric]``: (N, P), NaN for files without; ``reasons[system][metric]``: why undefined, by id."""
 
     reference: str
     sample_rate: int
@@ -62,8 +62,13 @@ class Results:
     def systems(self) -> list[str]:
         return list(self.parts)
 
+    @property
+    def compared(self) -> list[str]:
+        """The systems without the recordings themselves."""
+        return [system for system in self.systems if system != ORIGINAL]
+
     def take(self, system: str, metric: Metric, outcomes: dict[str, list[float] | str | None]) -> None:
-        """Of each utterance, by its id: the file's parts, why there are none, or None where there is no file."""
+        """Store the outcomes by utterance id: parts, the reason why undefined, or None without a file."""
         rows = self.parts.setdefault(system, {})[metric.name] = np.full((len(outcomes), metric.num_parts), np.nan)
         reasons = self.reasons.setdefault(system, {})[metric.name] = {}
         for row, (id, outcome) in zip(rows, outcomes.items(), strict=True):
@@ -73,160 +78,138 @@ class Results:
                 row[:] = outcome
 
     def has(self, system: str, metric: Metric) -> bool:
-        """Recordings themselves have only what needs no reference."""
+        """Return False for the recordings themselves and a metric that needs a reference."""
         return metric.name in self.parts[system]
 
+    def systems_of(self, metric: Metric) -> list[str]:
+        return [system for system in self.systems if self.has(system, metric)]
+
+    def metrics_of(self, system: str) -> list[Metric]:
+        return [metric for metric in self.metrics if system in self.parts and self.has(system, metric)]
+
+    def most_files(self, metric: Metric, speaker: str) -> int:
+        return max(self.overall(system, metric, speaker)[1] for system in self.systems_of(metric))
+
     def overall(self, system: str, metric: Metric, speaker: str | None = None) -> tuple[Interval, int]:
-        """The figure with its interval, of one speaker or all, and of how many files; worked out once."""
+        """The value of one speaker or all, with its interval and number of files; computed once."""
         key = (system, metric.name, speaker)
         if key not in self._overall:
-            self._overall[key] = self._interval(system, metric, speaker)
+            parts = self.parts[system][metric.name]
+            counted = ~np.isnan(parts).any(1)
+            if speaker is not None:
+                counted &= np.array([(u.speaker or UNKNOWN_SPEAKER) == speaker for u in self.utterances])
+            self._overall[key] = interval(metric.value, parts[counted]), int(counted.sum())
         return self._overall[key]
 
-    def _interval(self, system: str, metric: Metric, speaker: str | None) -> tuple[Interval, int]:
-        parts = self.parts[system][metric.name]
-        defined = ~np.isnan(parts).any(1)
-        if speaker is not None:
-            defined &= np.array([(u.speaker or NOBODY) == speaker for u in self.utterances])
-        return interval(metric.value, parts[defined]), int(defined.sum())
-
     def of_files(self, system: str, metric: Metric) -> np.ndarray:
-        """The figure of each file alone, (N,), NaN where it has none."""
+        """The value of each file, (N,), NaN where undefined."""
         return metric.value(self.parts[system][metric.name])
 
     @property
     def speakers(self) -> list[str]:
-        return sorted({u.speaker or NOBODY for u in self.utterances})
+        return sorted({u.speaker or UNKNOWN_SPEAKER for u in self.utterances})
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Every two systems in every metric; the recordings themselves aren't compared."""
-        found = []
+        """Comparisons of all pairs of systems in each metric, without the recordings themselves."""
+        comparisons = []
         for metric in self.metrics:
-            names = [name for name in self.systems if metric.name in self.parts[name] and name != ORIGINAL]
-            of_metric = [self._compare(metric, *pair) for pair in itertools.combinations(names, 2)]
-            corrected = holm([one.found.p for one in of_metric])
-            found += [one._replace(found=one.found._replace(p=p)) for one, p in zip(of_metric, corrected, strict=True)]
-        return found
+            systems = [system for system in self.systems_of(metric) if system != ORIGINAL]
+            pairs = [self._compare(metric, *pair) for pair in itertools.combinations(systems, 2)]
+            for pair, p in zip(pairs, holm([pair.difference.p for pair in pairs]), strict=True):
+                comparisons.append(pair._replace(difference=pair.difference._replace(p=p)))
+        return comparisons
 
     def _compare(self, metric: Metric, first: str, second: str) -> Comparison:
-        one, other = self.parts[first][metric.name], self.parts[second][metric.name]
-        both = ~(np.isnan(one).any(1) | np.isnan(other).any(1))
-        return Comparison(metric, first, second, int(both.sum()), difference(metric.value, one[both], other[both]))
+        pair = [self.parts[system][metric.name] for system in (first, second)]
+        both = ~np.isnan(np.concatenate(pair, 1)).any(1)
+        result = difference(metric.value, *(parts[both] for parts in pair))
+        return Comparison(metric, first, second, int(both.sum()), result)
 
     def undefined_notes(self) -> list[str]:
-        """What was left out and why: files, of the metrics and systems that leave out the same for the same reason."""
-        gathered: dict[tuple[str, ...], tuple[dict, dict]] = {}
+        """Notes on undefined files; metrics and systems with the same files and reason share one."""
+        groups: dict[tuple[str, ...], tuple[dict, dict]] = {}
         for system, metric in itertools.product(self.systems, self.metrics):
             reasons = self.reasons[system].get(metric.name, {})
             for reason in dict.fromkeys(reasons.values()):
-                ids = tuple(id for id, own in reasons.items() if own == reason)
-                names, systems = gathered.setdefault((reason, *ids), ({}, {}))
+                ids = tuple(id for id, other in reasons.items() if other == reason)
+                names, systems = groups.setdefault((reason, *ids), ({}, {}))
                 names[metric.name] = systems[system] = None
         return [
             f"{', '.join(names)} of {', '.join(systems)}: {len(ids)} files left out, {reason} ({listed(ids)})"
-            for (reason, *ids), (names, systems) in gathered.items()
+            for (reason, *ids), (names, systems) in groups.items()
         ]
 
     def few_files_notes(self) -> list[str]:
-        """Where no difference, however large, could be significant: of N files signs can be drawn in 2^N ways."""
-        pairs = math.comb(len([name for name in self.systems if name != ORIGINAL]), 2)
+        """A note if no difference can be significant: N files have 2^N permutations."""
+        pairs = math.comb(len(self.compared), 2)
         if not pairs or 2 * pairs / 2 ** len(self.utterances) < SIGNIFICANT:
             return []
         return [f"{len(self.utterances)} files are too few for any difference to be significant."]
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, of the files too."""
-        means, intervals, counts = (defaultdict(dict) for _ in range(3))
-        speakers: dict[str, dict] = {speaker: defaultdict(dict) for speaker in self.speakers}
-        for system, metric in itertools.product(self.systems, self.metrics):
-            if not self.has(system, metric):
-                continue
-            found, count = self.overall(system, metric)
-            means[system][metric.name], counts[system][metric.name] = found.value, count
-            intervals[system][metric.name] = [found.low, found.high]
-        for speaker, system, metric in itertools.product(self.speakers, self.systems, self.metrics):
-            if self.has(system, metric):
-                own, count = self.overall(system, metric, speaker)
-                speakers[speaker][system][metric.name] = own._asdict() | {"files": count}
+        """All results, including those of each file."""
         return {
             "reference": self.reference,
             "sample_rate": self.sample_rate,
             "metrics": {m.name: {"unit": m.unit, "better": m.better, "is": definition(m)} for m in self.metrics},
-            "means": means,
-            "intervals": intervals,
-            "files": counts,
-            "speakers": speakers,
-            "differences": [_as_json(one) for one in self.comparisons],
+            "means": self._each(lambda result, _: result.value),
+            "intervals": self._each(lambda result, _: [result.low, result.high]),
+            "files": self._each(lambda _, count: count),
+            "speakers": {
+                speaker: self._each(lambda result, count: result._asdict() | {"files": count}, speaker)
+                for speaker in self.speakers
+            },
+            "differences": [_as_json(comparison) for comparison in self.comparisons],
             "notes": self.notes + self.undefined_notes(),
             "clips": {system: self._clips(system) for system in self.systems},
         }
 
+    def _each(self, function: Callable[[Interval, int], Any], speaker: str | None = None) -> dict[str, dict[str, Any]]:
+        """Apply a function to the overall results, by system and metric."""
+        return {
+            system: {m.name: function(*self.overall(system, m, speaker)) for m in self.metrics_of(system)}
+            for system in self.systems
+        }
+
     def _clips(self, system: str) -> list[dict[str, Any]]:
-        figures = {m.name: self.of_files(system, m) for m in self.metrics if self.has(system, m)}
+        values = {m.name: self.of_files(system, m) for m in self.metrics_of(system)}
         rows = []
         for i, utterance in enumerate(self.utterances):
-            row = {"id": utterance.id, "speaker": utterance.speaker or NOBODY}
-            row |= {name: float(values[i]) for name, values in figures.items()}
-            reasons = {m: own[utterance.id] for m, own in self.reasons[system].items() if utterance.id in own}
+            row = {"id": utterance.id, "speaker": utterance.speaker or UNKNOWN_SPEAKER}
+            row |= {name: float(column[i]) for name, column in values.items()}
+            reasons = {name: ids[utterance.id] for name, ids in self.reasons[system].items() if utterance.id in ids}
             rows.append(row | ({"undefined": reasons} if reasons else {}))
         return rows
 
     def table(self) -> str:
-        """Figures of all files, the notes, and what differs."""
-        heads = ["", "better", *self.systems]
-        rows = [
-            [m.name, m.better, *(shown(self.overall(s, m)[0]) if self.has(s, m) else "" for s in self.systems)]
-            for m in self.metrics
-        ]
+        """Overall values, differences and notes as text."""
+        rows = [["", "better", *self.systems]]
+        for m in self.metrics:
+            values = [estimate(self.overall(s, m)[0]) if self.has(s, m) else "" for s in self.systems]
+            rows.append([m.name, m.better, *values])
         lines = [f"{len(self.utterances)} files of {self.reference}, at {self.sample_rate} Hz; [95 % intervals]", ""]
-        lines += _columns([heads, *rows])
+        lines += columns(rows)
         if self.comparisons:
             lines += ["", "Differences on the same files; * where p < 0.05; p corrected for all pairs (Holm)", ""]
-            lines += _columns([["", "metric", "difference", "p", "files"], *map(_row, self.comparisons)])
+            lines += columns([["", "metric", "difference", "p", "files"], *map(_row, self.comparisons)])
         if notes := self.notes + self.undefined_notes():
             lines += ["", *notes]
         return "\n".join(lines)
 
 
 def definition(metric: Metric) -> str:
-    """What its class says."""
+    """The docstring of its class, in one line."""
     return " ".join(inspect.getdoc(type(metric)).split())
 
 
-def number(value: float) -> str:
-    if np.isnan(value):
-        return "-"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+def _row(comparison: Comparison) -> list[str]:
+    metric, first, second, files, result = comparison
+    star = f"* {comparison.better} is better" if comparison.better else ""
+    return [f"{second} - {first}", metric.name, estimate(result), p_value(result.p), f"{files} {star}".strip()]
 
 
-def probability(p: float) -> str:
-    return "-" if np.isnan(p) else f"{p:.4f}"
-
-
-def shown(found: Interval | Difference) -> str:
-    """3.404 [3.355, 3.451]"""
-    plus = "+" if isinstance(found, Difference) and found.value > 0 else ""
-    if np.isnan(found.low):
-        return plus + number(found.value)
-    return f"{plus}{number(found.value)} [{number(found.low)}, {number(found.high)}]"
-
-
-def listed(names: Sequence[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
-
-
-def _row(one: Comparison) -> list[str]:
-    star = f"* {one.better} is better" if one.better else ""
-    pair = f"{one.second} - {one.first}"
-    return [pair, one.metric.name, shown(one.found), probability(one.found.p), f"{one.files} {star}".strip()]
-
-
-def _as_json(one: Comparison) -> dict[str, Any]:
-    names = {"metric": one.metric.name, "first": one.first, "second": one.second, "files": one.files}
-    return names | one.found._asdict() | {"significant": one.significant, "better": one.better}
-
-
-def _columns(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [" | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+def _as_json(comparison: Comparison) -> dict[str, Any]:
+    metric, first, second, files, result = comparison
+    names = {"metric": metric.name, "first": first, "second": second, "files": files}
+    return names | result._asdict() | {"significant": comparison.significant, "better": comparison.better}

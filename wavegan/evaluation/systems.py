@@ -1,13 +1,9 @@
-"""What can be compared: vocoders, folders of sounds that others made, and the anchor "griffin-lim".
-
-Each gives its copy of an utterance, and a key that changes when the copy may.
-"""
+"""Systems that can be compared: vocoders, folders of sounds made elsewhere, and the baseline "griffin-lim"."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,25 +17,30 @@ from wavegan.audio import griffin_lim
 from wavegan.audio.log_mel import LogMel, LogMelConfig
 from wavegan.audio.resample import resample
 from wavegan.checkpoints import hub
-from wavegan.core import files as archive
 from wavegan.core.errors import UserError
+from wavegan.core.files import digest
 from wavegan.core.version import __version__
 from wavegan.data.manifest import Utterance
+from wavegan.inference.copies import fingerprint
 from wavegan.inference.synthesizer import Synthesizer
+from wavegan.metrics import Metric
 
 GRIFFIN_LIM = "griffin-lim"
 ORIGINAL = "original"
 
 
 class System(ABC):
-    """``name``: in tables, and of its folder. Small and picklable: networks are loaded where they work."""
+    """A source of copies. ``name``: in tables, and of its folder. Small and picklable: processes load the networks.
+
+    ``makes_files``: copies are made and stored in the output folder.
+    """
 
     name: str
-    makes_files = True  # the copies are made here and kept; a folder has its own
+    makes_files = True
 
     @abstractmethod
     def key(self, utterance: Utterance) -> str | None:
-        """What the copy depends on besides the recording; None if there can be no copy."""
+        """A key that changes whenever the copy may change, for an equal recording; None if there is no copy."""
 
     @abstractmethod
     def rates(self, utterances: Sequence[Utterance]) -> set[int]:
@@ -49,10 +50,17 @@ class System(ABC):
         """The copy of a recording (T,) and its rate."""
         raise NotImplementedError
 
+    def path(self, utterance: Utterance, output: Path) -> Path | None:
+        """The path of the copy, nested like the ids so that no two share a file; None if there is no copy."""
+        return output / self.name / Path(*(p for p in Path(f"{utterance.id}.wav").parts if p not in ("/", "..")))
+
+    def applies(self, metric: Metric) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class Model(System):
-    """A vocoder: a model in the package, a checkpoint folder, another project's file."""
+    """A vocoder: an embedded model, a checkpoint folder or another project's file."""
 
     name: str
     source: str
@@ -61,12 +69,10 @@ class Model(System):
 
     @staticmethod
     def of(source: str) -> Model:
-        """Raises UserError: no such model, or it is none that copies speech."""
+        """Raises UserError: no such model."""
         synthesizer = load(source)
-        sha = hashlib.sha256(synthesizer.config.model_dump_json().encode())
-        for name, tensor in sorted(synthesizer.generator.state_dict().items()):
-            sha.update(name.encode() + tensor.float().cpu().numpy().tobytes())
-        return Model(short_name(source), source, synthesizer.sample_rate, sha.hexdigest())
+        digest = fingerprint(synthesizer.generator, synthesizer.config)
+        return Model(short_name(source), source, synthesizer.sample_rate, digest)
 
     def key(self, utterance: Utterance) -> str:
         return f"{self.digest} {__version__}"
@@ -81,20 +87,20 @@ class Model(System):
 
 @functools.cache
 def load(source: str) -> Synthesizer:
-    """A model, once a process."""
+    """Load a model once per process."""
     return Synthesizer.from_pretrained(source)
 
 
 @dataclass(frozen=True)
 class GriffinLim(System):
-    """The anchor without learning."""
+    """The baseline without training."""
 
     features: LogMelConfig
     name: str = GRIFFIN_LIM
 
     @staticmethod
     def of(features: LogMelConfig | None, sample_rate: int) -> GriffinLim:
-        """Of the bands and windows of the mels that a vocoder reads; of 80 bands, windows of 32 ms, else."""
+        """With the bands and windows of a vocoder's mels; for None, 80 bands and windows of 32 ms."""
         if features is None:
             hop = 2 ** round(torch.tensor(sample_rate * 0.008).log2().item())
             return GriffinLim(LogMelConfig(sample_rate=sample_rate, n_fft=4 * hop, hop_length=hop, n_mels=80))
@@ -116,7 +122,7 @@ class GriffinLim(System):
 
 @dataclass(frozen=True)
 class Folder(System):
-    """Sounds that were made elsewhere: of each utterance the file with its id, or else with its recording's name."""
+    """Sounds made elsewhere: for each utterance the file named by its id, or else like its recording."""
 
     name: str
     folder: Path
@@ -139,18 +145,21 @@ class Folder(System):
 
     def key(self, utterance: Utterance) -> str | None:
         path = self.find(utterance)
-        return path and archive.digest(path)
+        return path and digest(path)
 
     def rates(self, utterances: Sequence[Utterance]) -> set[int]:
-        """Of those that can be read: the others are reported when it is tried."""
-        found = set()
+        """Sample rates of the readable files; scoring reports the others."""
+        rates = set()
         for path in filter(None, map(self.find, utterances)):
             with contextlib.suppress(UserError):
-                found.add(audio.probe(path).sample_rate)
-        return found
+                rates.add(audio.probe(path).sample_rate)
+        return rates
+
+    def path(self, utterance: Utterance, output: Path) -> Path | None:
+        return self.find(utterance)
 
     def surplus(self, utterances: Sequence[Utterance]) -> list[Path]:
-        """Files that are of no utterance."""
+        """Files of no utterance."""
         return sorted(set(self.files.values()) - {self.find(u) for u in utterances})
 
 
@@ -167,17 +176,23 @@ class Original(System):
     def rates(self, utterances: Sequence[Utterance]) -> set[int]:
         return {utterance.sample_rate for utterance in utterances}
 
+    def path(self, utterance: Utterance, output: Path) -> Path:
+        return utterance.path
+
+    def applies(self, metric: Metric) -> bool:
+        return not metric.needs_reference
+
 
 def short_name(source: str) -> str:
-    """runs/folder -> folder; a name in the package or on the Hub stays."""
+    """runs/folder -> folder; names of embedded models and of the Hub stay."""
     return Path(source).resolve().name if Path(source).exists() else source.replace("/", "-")
 
 
 def is_folder_of_sounds(source: str) -> bool:
-    """A folder without anything of a checkpoint, ours or others'."""
+    """Return True for a folder without files of a checkpoint, of any project."""
     folder = Path(source)
     if source in hub.list_pretrained() or not folder.is_dir():
         return False
     weights = {".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".nemo", ".bin", ".yaml", ".yml"}
-    found = list(folder.iterdir())
-    return not any(p.name == "config.json" or p.suffix in weights or p.name.startswith("g_") for p in found)
+    paths = list(folder.iterdir())
+    return not any(p.name == "config.json" or p.suffix in weights or p.name.startswith("g_") for p in paths)

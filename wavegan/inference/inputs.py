@@ -1,11 +1,10 @@
-"""What users hand to a vocoder: files, arrays of any kind, mels and waveforms, told apart and checked.
+"""Input of a model: files, arrays of any library, mels and waveforms, distinguished and checked.
 
 Shapes: B batch, M mel bands, F frames, T samples.
 """
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,18 +14,21 @@ import torch
 from torch import Tensor
 
 from wavegan import audio
-from wavegan.audio import mel_conventions, mel_files
+from wavegan.audio import mel_conventions
 from wavegan.audio.log_mel import LogMelConfig
-from wavegan.audio.mel_checks import LEAST_FRAMES
+from wavegan.audio.mel_checks import LEAST_FRAMES, check_mel, refuse_difference
+from wavegan.audio.mel_files import as_tensor, load_mel
 from wavegan.audio.resample import resample, resample_stream
 from wavegan.core.errors import UserError
+from wavegan.inference.checks import check_rate
 
 MEL_SUFFIXES = (".npz", ".npy")
+Array = np.ndarray | Tensor
 Features = LogMelConfig | Mapping | str  # a contract, its fields, or the name of a convention
 
 
 class Input(NamedTuple):
-    """What is to be spoken: a mel (B, M, F), or a recording in pieces (B, any T)."""
+    """A mel (B, M, F), or a recording in pieces (B, any T)."""
 
     mel: Tensor | None
     recording: Iterable[Tensor] | None
@@ -34,7 +36,7 @@ class Input(NamedTuple):
 
 
 class Inputs:
-    """Reads for a model of the contract ``wanted``; the other arguments are those of ``Synthesizer.vocode``."""
+    """Reader for a model of the contract ``wanted``; the other arguments are those of ``Vocoder.vocode``."""
 
     def __init__(
         self,
@@ -46,28 +48,18 @@ class Inputs:
         self.wanted, self.convert = wanted, convert
         self.features = None if features is None else mel_conventions.parse(features)
         self.given_rate = sample_rate
-        self.sample_rate = wanted.sample_rate if sample_rate is None else _check_rate(sample_rate)
+        self.sample_rate = wanted.sample_rate if sample_rate is None else check_rate(sample_rate)
 
     def open(self, source: object) -> Input:
-        """A file, a waveform or a mel, whichever it is.
+        """A file, a waveform or a mel.
 
         Raises:
-            UserError: unreadable, neither, not what the model reads, or given with options that it has no use for.
+            UserError: unreadable, none of these, not what the model reads, or with options that don't apply to it.
         """
         if isinstance(source, (str, Path)) and Path(source).suffix.lower() not in MEL_SUFFIXES:
             self._refuse_features(str(source))
             return Input(None, (block[None] for block in self.file(source)), True)
-        name, features = "the mel", self.features
-        if isinstance(source, (str, Path)):
-            name = str(source)
-            array, found = mel_files.load_mel(Path(source))
-            if found is not None and features is not None and found.diff(features):
-                raise UserError(f"{name} says itself what it was made with, and it isn't features: leave them out.")
-            features = found or features
-            if array.dim() < 2:
-                raise UserError(f"{name} holds an array of shape {tuple(array.shape)}; a mel is (bands, frames).")
-        else:
-            array = mel_files.as_tensor(source, name)
+        name, array, features = self._array(source)
         if array.dim() == 1 or (array.dim() in (2, 3) and array.shape[-2] == 1 and self.wanted.n_mels > 1):
             self._refuse_features("the waveform")
             waveform = self._resampled(array)
@@ -81,29 +73,30 @@ class Inputs:
     def file(self, path: str | Path) -> Iterator[Tensor]:
         """A sound file -> blocks (any T,), at the model's rate."""
         if self.given_rate is not None:
-            raise UserError(f"{path} says itself which sample_rate it has: leave it out.")
+            raise UserError(f"{path} has a sample_rate in its header: leave it out.")
         return audio.stream(path, self.wanted.sample_rate)[0]
 
     def waveform(self, source: object) -> Tensor:
         """A sound file, or a waveform (T,), (B, T) or (B, 1, T), at once -> (T,) or (B, T), at the model's rate."""
         if isinstance(source, (str, Path)):
             return torch.cat(list(self.file(source)))
-        return self._resampled(mel_files.as_tensor(source, "the waveform"))
+        return self._resampled(as_tensor(source, "the waveform"))
 
     def mels(self, pieces: Iterable[object]) -> Iterator[Tensor]:
         """Pieces (M, any F) or (1, M, any F) of one mel -> (1, M, any F)."""
-        heard = torch.empty(1, self.wanted.n_mels, 0) if self.features is None else None  # the beginning gives it away
+        # Without a contract, statistics of the first frames show whether the mel fits.
+        start = torch.empty(1, self.wanted.n_mels, 0) if self.features is None else None
         for index, piece in enumerate(pieces):
             name = f"piece {index} of the mel"
-            mel = mel_files.as_tensor(piece, name)
+            mel = as_tensor(piece, name)
             if mel.dim() == 3 and len(mel) != 1:
-                raise UserError(f"{name} is a batch of {len(mel)}; a stream speaks one mel.")
+                raise UserError(f"{name} is a batch of {len(mel)}; a stream is one mel.")
             if mel.dim() not in (2, 3) or mel.shape[-1] > 0:  # a piece may be empty, a mel may not
                 mel = self._fitting(mel, self.features, name, known=True)
-                if heard is not None:
-                    heard = torch.cat([heard, mel], dim=-1)
-                    mel_files.check_mel(heard, self.wanted, "the mel of the stream")
-                    heard = heard if heard.shape[-1] < LEAST_FRAMES else None
+                if start is not None:
+                    start = torch.cat([start, mel], dim=-1)
+                    check_mel(start, self.wanted, "the mel of the stream")
+                    start = start if start.shape[-1] < LEAST_FRAMES else None
                 yield mel
 
     def waveforms(self, pieces: Iterable[object]) -> Iterator[Tensor]:
@@ -112,6 +105,17 @@ class Inputs:
         if self.sample_rate == self.wanted.sample_rate:
             return tensors
         return resample_stream(tensors, self.sample_rate, self.wanted.sample_rate, block_seconds=0)
+
+    def _array(self, source: object) -> tuple[str, Tensor, LogMelConfig | None]:
+        """An array or an array file: its name in messages, its values, and the contract if it is a mel's."""
+        if not isinstance(source, (str, Path)):
+            return "the mel", as_tensor(source, "the mel"), self.features
+        array, contract = load_mel(Path(source))
+        if contract is not None and self.features is not None and contract.diff(self.features):
+            raise UserError(f"{source} carries its contract, which differs from features: leave them out.")
+        if array.dim() < 2:
+            raise UserError(f"{source} holds an array of shape {tuple(array.shape)}; a mel is (bands, frames).")
+        return str(source), array, contract or self.features
 
     def _resampled(self, waveform: Tensor) -> Tensor:
         return resample(check_waveform(waveform), self.sample_rate, self.wanted.sample_rate)
@@ -125,21 +129,17 @@ class Inputs:
         if features is None:
             if self.convert:
                 names = ", ".join(mel_conventions.CONVENTIONS)
-                raise UserError(f"To convert {name}, say what it was made with: features=, such as one of {names}.")
-            return mel_files.check_mel(mel, self.wanted, name, known)
+                raise UserError(f"To convert {name}, give the contract it was made with: features=, one of {names}.")
+            return check_mel(mel, self.wanted, name, known)
         if not self.convert:
-            mel_files.refuse_difference(self.wanted, features)
-        return mel_conventions.convert(mel_files.check_mel(mel, features, name, known), features, self.wanted)
+            refuse_difference(self.wanted, features)
+        return mel_conventions.convert(check_mel(mel, features, name, known), features, self.wanted)
 
 
-def several(pieces: object, what: str) -> Iterable:
-    """``pieces``, if they come one after the other.
-
-    Raises:
-        UserError: it is a single array or path.
-    """
+def check_pieces(pieces: object, name: str) -> Iterable:
+    """Return the pieces of a stream; raises a UserError for a single array or path."""
     if isinstance(pieces, (str, bytes, Path, np.ndarray, Tensor)) or not isinstance(pieces, Iterable):
-        raise UserError(f"A stream takes {what} from a list or a generator, piece by piece; vocode takes a whole one.")
+        raise UserError(f"A stream takes {name} from a list or a generator, piece by piece; vocode takes a whole one.")
     return pieces
 
 
@@ -163,15 +163,7 @@ def check_waveform(waveform: Tensor, name: str = "The waveform") -> Tensor:
 
 
 def _check_piece(piece: object, name: str) -> Tensor:
-    tensor = mel_files.as_tensor(piece, name)
+    tensor = as_tensor(piece, name)
     if tensor.dim() != 1:
         raise UserError(f"{name} should have the shape (T,), got {tuple(tensor.shape)}.")
     return check_waveform(tensor, name) if len(tensor) else tensor.float()
-
-
-def _check_rate(sample_rate: object) -> int:
-    real = isinstance(sample_rate, numbers.Real) and not isinstance(sample_rate, bool)
-    if not real or not audio.MIN_RATE <= sample_rate <= audio.MAX_RATE or sample_rate != int(sample_rate):
-        limits = f"{audio.MIN_RATE} to {audio.MAX_RATE}"
-        raise UserError(f"sample_rate should be a whole number of samples a second, {limits}, got {sample_rate!r}.")
-    return int(sample_rate)

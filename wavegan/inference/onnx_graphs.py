@@ -1,4 +1,4 @@
-"""What is exported: a generator, and the front end that makes its mels, as functions of plain tensors.
+"""Generators, and the front end that makes their mels, as functions of plain tensors to export.
 
 Shapes: B batch, M mel bands, F frames, T samples, K frequency bins, Z latent, V conditions.
 """
@@ -15,14 +15,16 @@ from torch.nn import functional as F
 from wavegan.audio.log_mel import LogMel, LogMelConfig, mel_window
 from wavegan.audio.stft import padding_length
 from wavegan.checkpoints.native import CheckpointConfig
-from wavegan.inference.generation import refuse_first_stage
+from wavegan.core.errors import UserError
+from wavegan.inference.checks import refuse_first_stage
+from wavegan.tasks.base import BaseTaskConfig
 
 
 class Graph(NamedTuple):
-    """A module, and how to make inputs for it.
+    """A module to export and a function that makes inputs for it.
 
     ``example(batch, length)``: inputs by name. ``axes``: their axes of any size, by input. ``lengths``: frames or
-    samples to compare at. ``reference``: what it must equal, where that isn't the module as PyTorch runs it.
+    samples to compare at. ``reference``: the module whose output it must equal, if not its own.
     """
 
     module: nn.Module
@@ -40,7 +42,7 @@ class Graph(NamedTuple):
 
 
 class Vocoding(nn.Module):
-    """Log-mel (B, M, F), and for a generator that reads it noise (B, 1, T), -> waveform (B, T)."""
+    """Log-mel (B, M, F), and noise (B, 1, T) for a generator that takes it, -> waveform (B, T)."""
 
     def __init__(self, generator: nn.Module):
         super().__init__()
@@ -51,7 +53,7 @@ class Vocoding(nn.Module):
 
 
 class Generating(nn.Module):
-    """Latents (B, Z) and labels (B, V) -> waveforms (B, T), too loud ones turned down as Synthesizer.generate does."""
+    """Latents (B, Z) and labels (B, V) -> waveforms (B, T); those beyond full scale are turned down."""
 
     def __init__(self, generator: nn.Module):
         super().__init__()
@@ -65,7 +67,7 @@ class Generating(nn.Module):
 class Analysis(nn.Module):
     """Waveform (B, T) -> log-mel (B, M, F): ``LogMel`` in real arithmetic, frames times the DFT's cosines and sines.
 
-    They are summed in float64: the logarithm of a band that is nearly silent, beside loud ones, shows the last bit.
+    Sums are in float64: the logarithm of a nearly silent band beside loud ones amplifies rounding.
     """
 
     def __init__(self, log_mel: LogMel):
@@ -80,7 +82,7 @@ class Analysis(nn.Module):
         c, length = self.config, waveform.shape[1]
         amount = padding_length(c.n_fft, c.hop_length, c.padding)
         num_frames = (length + 2 * amount - c.n_fft) // c.hop_length + 1
-        # One look-up cuts into frames and reflects at both ends; what is too short for that goes on with zeros.
+        # One index selects frames and reflects both ends; a waveform shorter than the padding continues with zeros.
         place = torch.arange(num_frames).unsqueeze(1) * c.hop_length + torch.arange(c.n_fft) - amount
         last = torch.sym_max(length - 1, amount)
         place = last - (last - place.abs()).abs()
@@ -91,15 +93,20 @@ class Analysis(nn.Module):
 
 
 def generator_graph(generator: nn.Module, contents: CheckpointConfig) -> Graph:
-    """What a checkpoint's generator computes, of a log-mel, or of latents and labels.
+    """The graph of a checkpoint's generator.
 
     Raises:
-        UserError: a first stage, which makes no waveform.
+        UserError: a first stage, which makes no waveform, or a generator that reads waveforms.
     """
-    task, random = contents.task, torch.Generator().manual_seed(0)
-    if task.name == "generation":
-        return _generation_graph(generator, contents)
-    log_mel, hop_length = LogMel(task.features), task.features.hop_length
+    refuse_first_stage(contents)
+    if contents.task.reads == "waveform":
+        raise UserError(f"'{contents.name}' reads waveforms: only generators that read mels or noise can be exported.")
+    build = _vocoding_graph if contents.task.reads == "mel" else _generating_graph
+    return build(generator, contents.task)
+
+
+def _vocoding_graph(generator: nn.Module, task: BaseTaskConfig) -> Graph:
+    random, log_mel, hop_length = torch.Generator().manual_seed(0), LogMel(task.features), task.features.hop_length
 
     def example(batch: int, num_frames: int) -> dict[str, Tensor]:
         waveform = 0.1 * torch.randn(batch, (num_frames + 1) * hop_length, generator=random)
@@ -113,20 +120,19 @@ def generator_graph(generator: nn.Module, contents: CheckpointConfig) -> Graph:
     return Graph(Vocoding(generator), example, axes, "waveform", (24, 5, 131))
 
 
-def _generation_graph(generator: nn.Module, contents: CheckpointConfig) -> Graph:
-    task, random = contents.task, torch.Generator().manual_seed(0)
-    refuse_first_stage(contents)
+def _generating_graph(generator: nn.Module, task: BaseTaskConfig) -> Graph:
+    random = torch.Generator().manual_seed(0)
 
     def example(batch: int, length: int) -> dict[str, Tensor]:
         labels = [torch.randint(size, (batch,), generator=random) for size in task.label_sizes]
         return {"z": task.draw(batch, random)} | ({"label": torch.stack(labels, 1)} if labels else {})
 
-    axes = {name: {0: "batch"} for name in example(1, task.length)}
-    return Graph(Generating(generator), example, axes, "waveform", (task.length,) * 3)
+    axes = {name: {0: "batch"} for name in example(1, task.clip_length)}
+    return Graph(Generating(generator), example, axes, "waveform", (task.clip_length,) * 3)
 
 
 def mel_graph(features: LogMelConfig) -> Graph:
-    """The front end that makes the log-mels of a contract, of waveforms of at least a hop."""
+    """The graph of the front end: waveforms of at least a hop -> log-mels of a contract."""
     log_mel, random = LogMel(features), torch.Generator().manual_seed(0)
 
     def example(batch: int, length: int) -> dict[str, Tensor]:

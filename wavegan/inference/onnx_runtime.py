@@ -1,4 +1,4 @@
-"""Run exported generators by onnxruntime."""
+"""Exported generators, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from wavegan.checkpoints.native import CheckpointConfig
-from wavegan.core.errors import UserError
+from wavegan.core.errors import UserError, one_line
 from wavegan.core.version import __version__
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-
-
 def load(model: bytes | str, threads: int | None = None) -> InferenceSession:
-    """A session on the CPU, with as many threads as given, or as PyTorch has."""
+    """A session on the CPU, with as many threads as PyTorch unless given."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -33,26 +30,26 @@ def load(model: bytes | str, threads: int | None = None) -> InferenceSession:
 
 
 def open_exported(path: Path, contents: CheckpointConfig) -> InferenceSession:
-    """A generator that ``export`` wrote, ready to run.
+    """A session of a generator's file that ``export`` wrote.
 
     Raises:
-        UserError: no file that onnxruntime can run, or not of the model of these ``contents``.
+        UserError: onnxruntime can't run it, or it is of another model than ``contents``.
     """
     require()
     try:
         session = load(str(path))
-    except Exception as error:  # onnxruntime has a kind for each cause
-        raise UserError(f"{path} is no file that onnxruntime can run ({root_cause(error)}).") from None
-    found, wanted = session.get_modelmeta().custom_metadata_map, metadata_of(contents)
-    if any(found.get(key) != wanted[key] for key in ("name", "step", "features")):
-        raise UserError(f"{path} was not made of '{contents.name}': wavegan export MODEL --onnx {path} makes it.")
+    except Exception as error:  # onnxruntime raises a different type for each cause
+        raise UserError(f"{path} can't be run by onnxruntime ({root_cause(error)}).") from None
+    metadata, expected = session.get_modelmeta().custom_metadata_map, metadata_of(contents)
+    if any(metadata.get(key) != expected[key] for key in ("name", "step", "features")):
+        raise UserError(f"{path} was not exported from '{contents.name}': run wavegan export MODEL --onnx {path}.")
     if session.get_outputs()[0].name != "waveform":
-        raise UserError(f"{path} makes mels. Give the file that export --onnx wrote.")
+        raise UserError(f"{path} makes mels. Give the file written by export --onnx.")
     return session
 
 
 class OnnxGenerator(nn.Module):
-    """A generator run by onnxruntime: in a ``Synthesizer`` it takes the place of the one that it was made of."""
+    """Drop-in replacement of ``generator`` in a ``Synthesizer``; ``session`` runs its exported file."""
 
     def __init__(self, generator: nn.Module, session: InferenceSession):
         super().__init__()
@@ -71,27 +68,27 @@ class OnnxGenerator(nn.Module):
 
 
 def require() -> None:
-    """Refuse to go on without the packages of the extra.
-
-    Raises:
-        UserError: names the first that is missing.
-    """
-    for package in PACKAGES:
+    """Raise a UserError if a package of the extra ``onnx`` is missing."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"ONNX needs the package '{package}': pip install 'wavegan[onnx]'.")
 
 
 def metadata_of(contents: CheckpointConfig) -> dict[str, str]:
-    """What travels in the file: the contract and the vocabularies as JSON, and which model it is."""
+    """Metadata of an exported file: the model's identity, its feature contract and vocabularies as JSON."""
     task = contents.task
-    found = {"name": contents.name, "task": task.name, "step": str(contents.step), "wavegan_version": __version__}
-    found["features"] = json.dumps(task.features.model_dump(exclude_none=True))
-    found["conditions"] = json.dumps(task.conditions)
-    return found
+    return {
+        "name": contents.name,
+        "task": task.name,
+        "step": str(contents.step),
+        "wavegan_version": __version__,
+        "features": json.dumps(task.features.model_dump(exclude_none=True)),
+        "conditions": json.dumps(task.vocabularies),
+    }
 
 
 def root_cause(error: BaseException) -> str:
-    """The first line of what began it all."""
+    """The first line of the error at the start of a chain."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return one_line(error)

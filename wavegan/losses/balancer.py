@@ -1,4 +1,4 @@
-"""Gradient balancing: terms pull at the generator's output by their weights, not by the size of their gradients.
+"""Gradient balancing: weights set each term's share of the gradient at the generator's output, whatever its scale.
 
 Section 3.4 of EnCodec (Défossez 2022, arXiv 2210.13438). Shapes: B batch, T samples, K bins, F frames.
 """
@@ -17,8 +17,8 @@ from wavegan.core.config import Config
 class BalancerConfig(Config):
     """Each term's gradient at the generator's output gets the length ``total_norm`` times its share of the weights.
 
-    Its own length, which that is measured by, is a moving average: ``decay`` a pass. A clip's gradient is meant, the
-    batch is its mean: with EnCodec, who sums over the batch, a learning rate would depend on its size.
+    The length of its raw gradient is a moving average with ``decay`` per pass. Lengths are those of single clips,
+    averaged over the batch; EnCodec sums over the batch, so that the learning rate would depend on the batch size.
     """
 
     decay: float = Field(0.999, ge=0, lt=1)
@@ -26,7 +26,7 @@ class BalancerConfig(Config):
 
 
 class Balancer:
-    """``averages``: {term: (decayed sum of its lengths, of their weights)}, what a resumed run needs to go on."""
+    """``averages``: {term: (decayed sum of its lengths, of their weights)}, which a resumed run needs."""
 
     def __init__(self, config: BalancerConfig):
         self.config = config
@@ -39,10 +39,10 @@ class Balancer:
         outputs: Sequence[Tensor],
         mean: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        """A scalar whose gradient is the balanced one, to go backward from.
+        """A scalar whose gradient is the balanced one.
 
-        ``outputs``: of the generator, batch first: the waveform (B, 1, T), and of a spectral generator the complex
-        spectrum (B, K, F), their gradient being one vector. ``mean``: over all processes.
+        ``outputs``: the generator's, batch first: the waveform (B, 1, T) and, for a spectral generator, the complex
+        spectrum (B, K, F); their gradients form one vector. ``mean``: over all processes.
         """
         c, whole = self.config, sum(weights[name] for name in terms)
         gradients = {name: _gradient(term, outputs) for name, term in terms.items()}
@@ -57,10 +57,10 @@ class Balancer:
 
 
 def _gradient(term: Tensor, outputs: Sequence[Tensor]) -> Tensor:
-    """(B, N): the gradient of a term at all outputs."""
+    """Gradient of a term at all outputs, (B, N)."""
     return _flat(torch.autograd.grad(term, outputs, retain_graph=True, allow_unused=True, materialize_grads=True))
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    """(B, N): real and imaginary parts of all, side by side."""
+    """Real and imaginary parts of all tensors, concatenated, (B, N)."""
     return torch.cat([(torch.view_as_real(t) if t.is_complex() else t).flatten(1) for t in tensors], dim=1)

@@ -18,7 +18,7 @@ def feature_matching(real: Outputs, fake: Outputs) -> Tensor:
     """
     terms = [
         (f - r.detach()).abs().mean()
-        for real_one, fake_one in zip(real, fake, strict=True)
-        for r, f in zip(real_one.feature_maps[:-1], fake_one.feature_maps[:-1], strict=True)
+        for real_out, fake_out in zip(real, fake, strict=True)
+        for r, f in zip(real_out.feature_maps[:-1], fake_out.feature_maps[:-1], strict=True)
     ]
     return torch.stack(terms).mean()

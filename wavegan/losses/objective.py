@@ -1,4 +1,4 @@
-"""Losses: feature matching and the spectral reconstruction terms; Objective weighs them and the game by name.
+"""The objective: weighted loss terms of generator and discriminators, by name.
 
 Shapes: B batch, T samples, K bins, F frames. ``real`` and ``fake`` are waveforms (B, 1, T) or discriminator outputs.
 """
@@ -6,27 +6,28 @@ Shapes: B batch, T samples, K bins, F frames. ``real`` and ``fake`` are waveform
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from wavegan.audio.log_mel import LogMelConfig, mel_filterbank
-from wavegan.audio.stft import hann_window, stft
 from wavegan.core.config import Config
+from wavegan.core.registry import load_entry_points
 from wavegan.losses.adversarial import ADVERSARIAL, SAN
 from wavegan.losses.balancer import BalancerConfig
+from wavegan.losses.diversity import diversity
 from wavegan.losses.feature_matching import Outputs, feature_matching
 from wavegan.losses.penalties import PenaltyConfig
-from wavegan.losses.reconstruction import anti_wrapping_phase, complex_l1, log_amplitude_mse, log_mel_l1, magnitude
+from wavegan.losses.reconstruction import TERMS, Comparison
 from wavegan.models.discriminators import Discriminators
 
 
 @torch.no_grad()
 def margins(real: Outputs, fake: Outputs) -> dict[str, Tensor]:
-    """How the game stands: ``accuracy``, the share of pairs in which a discriminator prefers the real one (0.5: it
-    guesses), and ``margin``, the mean difference of the logits; means over the ensemble.
+    """``accuracy``: share of pairs whose real clip has the larger logit (0.5: chance); ``margin``: mean difference of
+    the logits. Both are means over the ensemble.
     """
     differences = [r.logits - f.logits for r, f in zip(real, fake, strict=True)]
     return {
@@ -40,8 +41,11 @@ class Weights(Config):
 
     Adversarial and feature-matching terms are means over the ensemble and its maps, so that a weight means the same
     for any set of discriminators. HiFi-GAN sums them: with its 8 discriminators and their 46 hidden maps, its
-    balance is here adversarial 8, feature_matching 92 (2 x 46), mel 45. ``diversity`` is for generation.
+    balance is here adversarial 8, feature_matching 92 (2 x 46), mel 45. ``diversity`` is for generation. Terms that
+    other packages register with ``@term`` are keys, too.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     adversarial: float = Field(1.0, ge=0)
     diversity: float = Field(0.0, ge=0)
@@ -52,19 +56,36 @@ class Weights(Config):
     phase: float = Field(0.0, ge=0)
     complex_stft: float = Field(0.0, ge=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if any(name not in cls.model_fields and name not in TERMS for name in data):
+            load_entry_points()
+        unknown = [name for name in data if name not in cls.model_fields and name not in TERMS]
+        if unknown:
+            faults = [{"type": "extra_forbidden", "loc": (name,), "input": data[name]} for name in unknown]
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        return data
 
-RECONSTRUCTION = ("mel", "multi_resolution_mel", "log_amplitude", "phase", "complex_stft")
+    @model_validator(mode="after")
+    def _check_values(self) -> Weights:
+        for name, weight in (self.model_extra or {}).items():
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
+                raise ValueError(f"{name} should be a number from 0 up, got {weight!r}")
+        return self
 
 
 class ObjectiveConfig(Config):
-    """The loss of both players.
+    """Losses of the generator and the discriminators.
 
-    ``san``: the direction of each discriminator's last layer learns by itself, what tells real from fake best (SAN,
-    Takida 2024, arXiv 2301.12811). ``mel_resolutions``: [n_fft, hop_length, n_mels] for multi_resolution_mel.
-    ``reconstruction_scale``: factor on the reconstruction terms once the discriminators have joined. ``penalty``: on
-    the discriminators' gradient. ``balancer``: weights are then shares of the pull at the generator's output. Tasks
-    that copy nothing have the adversarial and diversity terms only; ``diversity_limit``: how far apart two takes with
-    the same labels are pushed, in nepers of log-mel a unit of latent distance.
+    ``san``: train the direction of each discriminator's last layer by a loss of its own (SAN, Takida 2024, arXiv
+    2301.12811). ``mel_resolutions``: [n_fft, hop_length, n_mels] for multi_resolution_mel. ``reconstruction_scale``:
+    factor on the reconstruction terms once the discriminators have joined. ``penalty``: on the discriminators'
+    gradient. ``balancer``: weights then are shares of the gradient at the generator's output. Unpaired tasks have the
+    adversarial and diversity terms only; ``diversity_limit``: distance up to which two takes with the same labels are
+    pushed apart, in nepers of log-mel per unit of latent distance.
     """
 
     adversarial: Literal["least_squares", "hinge", "relativistic", "wasserstein"] = "least_squares"
@@ -87,6 +108,17 @@ class ObjectiveConfig(Config):
             raise ValueError(f"san is defined for adversarial {' and '.join(SAN)}, not {self.adversarial}")
         return self
 
+    @property
+    def reconstructs(self) -> bool:
+        """True if any reconstruction term has a weight."""
+        return any(weight > 0 for name, weight in self.weights if name in TERMS)
+
+    def changed_terms_of_pairs(self) -> list[str]:
+        """Terms that compare a copy with its recording and whose weight is neither 0 nor the default."""
+        default = Weights()
+        pairs = (*TERMS, "feature_matching")
+        return [n for n, weight in self.weights if n in pairs and weight > 0 and weight != getattr(default, n, 0)]
+
 
 class Objective(nn.Module):
     """Named loss terms and their weights for one recipe."""
@@ -95,13 +127,11 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         self.pair = (SAN if config.san else ADVERSARIAL)[config.adversarial]
-        names = set(Weights.model_fields) - {"diversity"} if paired else {"adversarial", "diversity"}
-        self.weights = {name: w for name, w in config.weights if w > 0 and name in names}
+        names = {"adversarial", "feature_matching", *TERMS} if paired else {"adversarial", "diversity"}
+        self.weights = {name: weight for name, weight in config.weights if weight > 0 and name in names}
         full_band = {"fmin": 0.0, "fmax": None, "mean": None, "std": None}
         self.features = features.model_copy(update=full_band)  # HiFi-GAN too compares up to the Nyquist frequency
-        self.base = (features.n_fft, features.hop_length)
-        self.bands: dict[str, list[tuple[int, int]]] = {"mel": [self.base]}
-        self.bands["multi_resolution_mel"] = [(n_fft, hop) for n_fft, hop, _ in config.mel_resolutions]
+        self.resolutions = [(n_fft, hop_length) for n_fft, hop_length, _ in config.mel_resolutions]
         if not paired:
             return  # nothing is reconstructed: no filterbanks
         self.register_buffer("mel_0", mel_filterbank(self.features), persistent=False)
@@ -113,7 +143,7 @@ class Objective(nn.Module):
     def discriminator(self, real: Outputs, fake: Outputs) -> dict[str, Tensor]:
         """The discriminators' terms, averaged over the ensemble.
 
-        SAN's ``direction`` is the generator's loss on the real less that on the fake: of hinge, Wasserstein's.
+        SAN's ``direction`` is the generator's loss on real clips minus that on fake ones; Wasserstein's, for hinge.
         """
         losses = [self.pair[0](r.logits.float(), f.logits.float()) for r, f in zip(real, fake, strict=True)]
         terms = {"adversarial": torch.stack(losses).mean()}
@@ -126,14 +156,14 @@ class Objective(nn.Module):
     def penalty(
         self, turn: int, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None
     ) -> dict[str, Tensor]:
-        """The penalty on the discriminators' gradient, on every ``interval``-th of their turns."""
+        """The penalty on the discriminators' gradient, on every ``interval``-th of their updates."""
         penalty = self.config.penalty
         if penalty is None or turn % penalty.interval:
             return {}
         return {"penalty": penalty(discriminators, real, fake, label)}
 
     def discriminator_total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Weighted sum of the discriminators' terms; a penalty that comes every n-th turn counts n times."""
+        """Weighted sum of the discriminators' terms; a penalty applied every n-th update counts n times."""
         total = terms["adversarial"]
         if "direction" in terms:
             total = total + terms["direction"]
@@ -151,11 +181,9 @@ class Objective(nn.Module):
     ) -> dict[str, Tensor]:
         """The generator's unweighted terms; without discriminator outputs, the reconstruction terms only.
 
-        ``spectrum``: the complex spectrum that a spectral generator made ``fake`` from. Log-amplitude and phase
-        are then compared on it, not on the re-analysed waveform, as APNet does: their gradient reaches each bin
-        directly.
+        ``spectrum``: the complex spectrum (B, K, F) that a spectral generator made ``fake`` from.
         """
-        terms = self.reconstruction(real, fake, spectrum) if self.weights.keys() & set(RECONSTRUCTION) else {}
+        terms = self.reconstruction(real, fake, spectrum)
         if real_out is None or fake_out is None:
             return terms
         if "adversarial" in self.weights:
@@ -171,42 +199,26 @@ class Objective(nn.Module):
         return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
 
     def scaled_weights(self, terms: Iterable[str]) -> dict[str, float]:
-        """The weight of each of the generator's terms that there are now."""
+        """The weight of each of the generator's current terms."""
         scale = self.config.reconstruction_scale if "adversarial" in terms else 1.0
-        return {name: (scale if name in RECONSTRUCTION else 1.0) * self.weights[name] for name in terms}
+        return {name: (scale if name in TERMS else 1.0) * self.weights[name] for name in terms}
 
     @torch.autocast("cpu", enabled=False)
     @torch.autocast("cuda", enabled=False)
     def reconstruction(self, real: Tensor, fake: Tensor, predicted: Tensor | None = None) -> dict[str, Tensor]:
-        real, fake = real.squeeze(1).float(), fake.squeeze(1).float()
-        spectra: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        """The unweighted reconstruction terms; ``predicted`` as in ``Comparison``."""
+        names = [name for name in TERMS if name in self.weights]
+        if not names:
+            return {}
+        resolutions = enumerate(self.resolutions)
+        banks = {
+            "mel": [((self.features.n_fft, self.features.hop_length), self.mel_0)],
+            "multi_resolution_mel": [(r, getattr(self, f"multi_resolution_mel_{i}")) for i, r in resolutions],
+        }
+        waveforms = real.squeeze(1).float(), fake.squeeze(1).float()
+        comparison = Comparison(*waveforms, predicted, self.features, self.config, banks)
+        return {name: TERMS[name](comparison) for name in names}
 
-        def both(resolution: tuple[int, int]) -> tuple[Tensor, Tensor]:
-            if resolution not in spectra:
-                base = resolution == self.base
-                window = hann_window(self.features.window_length if base else resolution[0]).to(fake.device)
-                padding = self.features.padding if base else "center"
-                with torch.no_grad():
-                    target = stft(real, *resolution, window, padding)
-                spectra[resolution] = (target, stft(fake, *resolution, window, padding))
-            return spectra[resolution]
-
-        terms = {}
-        for name in ("mel", "multi_resolution_mel"):
-            if name in self.weights:
-                distances = []
-                for i, resolution in enumerate(self.bands[name]):
-                    r, f = (magnitude(s) for s in both(resolution))
-                    distances.append(log_mel_l1(r, f, getattr(self, f"{name}_{i}")))
-                terms[name] = torch.stack(distances).sum()
-        if self.weights.keys() & {"log_amplitude", "phase", "complex_stft"}:
-            target, analysed = both(self.base)
-            predicted = analysed if predicted is None else predicted
-            aligned = target[..., : predicted.shape[-1]]  # "center" has one frame more than the generator made
-            if "log_amplitude" in self.weights:
-                terms["log_amplitude"] = log_amplitude_mse(magnitude(aligned), magnitude(predicted))
-            if "phase" in self.weights:
-                terms["phase"] = anti_wrapping_phase(aligned, predicted)
-            if "complex_stft" in self.weights:
-                terms["complex_stft"] = complex_l1(target, analysed)
-        return terms
+    def diversity(self, z: Tensor, other_z: Tensor, mel: Tensor, other_mel: Tensor) -> Tensor:
+        """The diversity-sensitive term of two takes of each label, as ``losses.diversity``."""
+        return diversity(z, other_z, mel, other_mel, self.config.diversity_limit)

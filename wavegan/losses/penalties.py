@@ -1,7 +1,7 @@
-"""Gradient penalties on discriminators: what keeps a GAN without reconstruction losses from diverging.
+"""Gradient penalties on discriminators, without which a GAN with no reconstruction losses diverges.
 
 Shapes: B batch, T samples. A discriminator is ``judge(analyse(waveform), label)``; penalties that perturb its input
-perturb what ``analyse`` gives (a standardised log-mel, a spectrum, the waveform itself).
+perturb the output of ``analyse`` (a standardised log-mel, a spectrum, the waveform itself).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pydantic import Field
 from torch import Tensor
 
 from wavegan.core.config import Config
-from wavegan.models.discriminators import Discriminator, Discriminators
+from wavegan.models.discriminators import Discriminators
+from wavegan.models.discriminators.base import Discriminator
 
 
 class GradientPenalty(Config):
@@ -29,16 +30,16 @@ class GradientPenalty(Config):
         between = (real + mix * (fake - real)).detach().requires_grad_(True)
         terms = []
         for output in discriminators(between, label):
-            # A clip's gradient reaches no other clip: one sum gives the gradient of each.
+            # Clips are independent: the gradient of the sum holds the gradient of each.
             (gradient,) = torch.autograd.grad(output.logits.mean(1).sum(), between, create_graph=True)
             terms.append((gradient.flatten(1).norm(dim=1) - 1).square().mean())
         return torch.stack(terms).mean()
 
 
-def _heard(
+def _analysed(
     discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None
 ) -> Iterator[tuple[Discriminator, Tensor, Tensor | None]]:
-    """Each discriminator, what it hears of real and fake clips together, their labels."""
+    """Each discriminator, its representation of real and fake clips together, their labels."""
     waveform = torch.cat([real, fake])
     labels = None if label is None else torch.cat([label, label])
     for member in discriminators.members:
@@ -50,7 +51,7 @@ def _heard(
 class ExactPenalty(Config):
     """R1 + R2 as ``FiniteDifferencePenalty`` estimates them, by double backward: exact, and quick on a GPU.
 
-    Of the mean logit of a clip; in the same units, so that a weight means the same in both.
+    Penalises the gradient of a clip's mean logit, in the same units, so that a weight means the same in both.
     """
 
     name: Literal["exact"] = "exact"
@@ -59,7 +60,7 @@ class ExactPenalty(Config):
 
     def __call__(self, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None) -> Tensor:
         terms = []
-        for member, x, labels in _heard(discriminators, real, fake, label):
+        for member, x, labels in _analysed(discriminators, real, fake, label):
             x.requires_grad_(True)
             logits = member.judge(x, labels).logits
             (gradient,) = torch.autograd.grad(logits.mean(1).sum(), x, create_graph=True)
@@ -70,8 +71,8 @@ class ExactPenalty(Config):
 class FiniteDifferencePenalty(Config):
     """R1 + R2, the squared gradient norm at real and fake inputs (Mescheder 2018, arXiv 1801.04406; R3GAN, 2501.05441).
 
-    By finite differences, E over u ~ N(0, I) of ((D(x + e u) - D(x)) / e) ** 2: no double backward, which a CPU does
-    slowly. The step ``epsilon`` is in units of the input's deviation, so that a weight means the same for any input.
+    By finite differences, E over u ~ N(0, I) of ((D(x + e u) - D(x)) / e) ** 2: no double backward, which is
+    slow on a CPU. The step ``epsilon`` is in units of the input's deviation: a weight means the same for any input.
     Every ``interval``-th step, with the weight multiplied by it.
     """
 
@@ -82,9 +83,9 @@ class FiniteDifferencePenalty(Config):
 
     def __call__(self, discriminators: Discriminators, real: Tensor, fake: Tensor, label: Tensor | None) -> Tensor:
         terms = []
-        for member, x, labels in _heard(discriminators, real, fake, label):
+        for member, x, labels in _analysed(discriminators, real, fake, label):
             step = self.epsilon * x.std()
-            # One forward for both: phase shuffle and spectral norm then change nothing between them.
+            # One forward for both, so that phase shuffle and spectral norm are the same for them.
             pair = torch.cat([x, x + step * torch.randn_like(x)])
             still, moved = member.judge(pair, None if labels is None else labels.repeat(2, 1)).logits.chunk(2)
             change = (moved - still) / self.epsilon

@@ -1,15 +1,136 @@
-"""Spectral reconstruction losses.
+"""Reconstruction losses: terms that compare a copy with its recording, each a function with ``@term``.
 
-Shapes: B batch, T samples, K bins, F frames.
+Shapes: B batch, T samples, K bins, F frames, M mel bands.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from wavegan.audio.log_mel import LogMelConfig
+from wavegan.audio.stft import hann_window, stft
+from wavegan.core.errors import UserError
+from wavegan.core.registry import OURS, package_of
+
+Resolution = tuple[int, int]  # n_fft, hop_length
+
+
+class Comparison:
+    """A recording and its copy, as the terms read them.
+
+    Attributes:
+        real, fake: waveforms (B, T), float32.
+        predicted: the complex spectrum (B, K, F) that a spectral generator made ``fake`` from, on the grid of
+            ``features``; None for generators in the time domain.
+        features: the mel contract of the task, up to the Nyquist frequency and without standardisation.
+        config: the ``ObjectiveConfig``.
+        mel_banks: for each term on mels, its resolutions and their filterbanks (K, M).
+    """
+
+    def __init__(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        predicted: Tensor | None,
+        features: LogMelConfig,
+        config: Any,
+        mel_banks: dict[str, Sequence[tuple[Resolution, Tensor]]],
+    ):
+        self.real, self.fake, self.predicted = real, fake, predicted
+        self.features, self.config, self.mel_banks = features, config, mel_banks
+        self.base = (features.n_fft, features.hop_length)
+        self._spectra: dict[Resolution, tuple[Tensor, Tensor]] = {}
+
+    def spectra(self, n_fft: int, hop_length: int) -> tuple[Tensor, Tensor]:
+        """Complex STFTs (B, K, F) of real and fake, computed once for all terms; at the features' own resolution with
+        their window and padding.
+        """
+        resolution = (n_fft, hop_length)
+        if resolution not in self._spectra:
+            is_base = resolution == self.base
+            window = hann_window(self.features.window_length if is_base else n_fft).to(self.fake.device)
+            padding = self.features.padding if is_base else "center"
+            with torch.no_grad():
+                real = stft(self.real, *resolution, window, padding)
+            self._spectra[resolution] = (real, stft(self.fake, *resolution, window, padding))
+        return self._spectra[resolution]
+
+    def grid_spectra(self) -> tuple[Tensor, Tensor]:
+        """STFT of real, and the generator's spectrum, or else the STFT of fake, on the features' grid.
+
+        APNet compares on the predicted spectrum, so that the gradient reaches each bin directly.
+        """
+        target, analysed = self.spectra(*self.base)
+        predicted = analysed if self.predicted is None else self.predicted
+        return target[..., : predicted.shape[-1]], predicted  # "center" has one frame more than the generator makes
+
+
+Term = Callable[[Comparison], Tensor]
+TERMS: dict[str, Term] = {}
+
+
+def term(function: Term) -> Term:
+    """Register a loss term under its function's name: a key of ``objective.weights`` in recipes.
+
+    Raises:
+        UserError: another package's term has the name.
+    """
+    name = function.__name__
+    if name in TERMS and package_of(TERMS[name]) != package_of(function):
+        raise UserError(f"The loss term '{name}' of {function.__module__} has the name of {TERMS[name].__module__}'s.")
+    TERMS[name] = function
+    return function
+
+
+def plugin_terms(names: Sequence[str]) -> dict[str, str]:
+    """{"loss term NAME": package} of the terms that other packages define."""
+    packages = {name: package_of(TERMS[name]) for name in names if name in TERMS}
+    return {f"loss term {name}": package for name, package in packages.items() if package != OURS}
+
+
+@term
+def mel(comparison: Comparison) -> Tensor:
+    """L1 distance of log-mels at the features' resolution (HiFi-GAN, Kong 2020, arXiv 2010.05646, equation 5)."""
+    return _mel_distance(comparison, "mel")
+
+
+@term
+def multi_resolution_mel(comparison: Comparison) -> Tensor:
+    """L1 distance of log-mels, summed over ``mel_resolutions`` (Kumar 2023, DAC, arXiv 2306.06546, section 3.4)."""
+    return _mel_distance(comparison, "multi_resolution_mel")
+
+
+def _mel_distance(comparison: Comparison, name: str) -> Tensor:
+    distances = []
+    for resolution, bank in comparison.mel_banks[name]:
+        real, fake = (magnitude(spectrum) for spectrum in comparison.spectra(*resolution))
+        distances.append(log_mel_l1(real, fake, bank))
+    return torch.stack(distances).sum()
+
+
+@term
+def log_amplitude(comparison: Comparison) -> Tensor:
+    """Squared distance of log-magnitudes on the features' grid."""
+    real, fake = comparison.grid_spectra()
+    return log_amplitude_mse(magnitude(real), magnitude(fake))
+
+
+@term
+def phase(comparison: Comparison) -> Tensor:
+    """Anti-wrapped phase distances on the features' grid."""
+    return anti_wrapping_phase(*comparison.grid_spectra())
+
+
+@term
+def complex_stft(comparison: Comparison) -> Tensor:
+    """L1 distance of real and imaginary parts, of the finished waveform."""
+    return complex_l1(*comparison.spectra(*comparison.base))
 
 
 def magnitude(spectrum: Tensor) -> Tensor:
@@ -40,7 +161,7 @@ def anti_wrapping_phase(real: Tensor, fake: Tensor) -> Tensor:
     unit = r / level.unsqueeze(-1)
     cosine = f[..., 0] * unit[..., 0] + f[..., 1] * unit[..., 1]
     sine = f[..., 1] * unit[..., 0] - f[..., 0] * unit[..., 1]
-    # Below -80 dB the phase of fake is noise and its gradient has no bound: leave such bins out.
+    # Below -80 dB the phase of fake is noise and its gradient is unbounded: leave such bins out.
     audible = (f.detach().square().sum(-1) > 1e-8) & (level > 1e-4)
     difference = torch.atan2(torch.where(audible, sine, 0.0), torch.where(audible, cosine, 1.0))
     instantaneous = (weight * difference.abs()).mean()

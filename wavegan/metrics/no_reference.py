@@ -1,4 +1,4 @@
-"""How natural a sound is, and what is understood, without a recording to compare it with."""
+"""Naturalness and intelligibility without a reference recording."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wavegan.metrics.base import Metric, Sound, Undefined, at_least, seeded
-from wavegan.metrics.listener import LISTENER_RATE, hear, words
+from wavegan.metrics.base import Metric, Options, Sound, Undefined, at_least, seeded
+from wavegan.metrics.listener import LISTENER_RATE, recognize, use_grammar, words
 
 MOS_RATE = 16000
 
@@ -44,7 +44,7 @@ class DNSMOSBackground(DNSMOS):
 class PLCMOS(Metric):
     """PLCMOS v2, quality of speech with lost packets concealed, 1 to 5, without a reference (Diener 2023, arXiv
     2305.15127); the model in the package speechmos, at 16 kHz, the mean of 15 raters drawn from one seed. It hardly
-    tells vocoders apart. Mean over files.
+    distinguishes vocoders. Mean over files.
     """
 
     name, better, package, needs_reference = "plcmos", "higher", "speechmos", False
@@ -60,9 +60,11 @@ def dnsmos_scores(sound: Sound) -> dict[str, float]:
 
 @functools.cache
 def _dnsmos():  # noqa: ANN202
+    import speechmos
     from speechmos.dnsmos import DNSMOS as Model
 
-    paths = [_speechmos() / "dnsmos_models" / name for name in ("sig_bak_ovr.onnx", "model_v8.onnx")]
+    folder = Path(speechmos.__file__).parent / "dnsmos_models"
+    paths = [folder / name for name in ("sig_bak_ovr.onnx", "model_v8.onnx")]
     model = Model(*map(str, paths))
     model.onnx_sess, model.p808_onnx_sess = map(_session, paths)
     return model
@@ -77,14 +79,8 @@ def _plcmos():  # noqa: ANN202
     return model
 
 
-def _speechmos() -> Path:
-    import speechmos
-
-    return Path(speechmos.__file__).parent
-
-
 def _session(path: Path):  # noqa: ANN202
-    """With as many threads as PyTorch has: speechmos takes all cores, in each process."""
+    """An onnxruntime session with as many threads as PyTorch; speechmos takes all cores in each process."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -100,11 +96,11 @@ def _samples(sound: Sound) -> np.ndarray:
 
 
 class WordErrorRate(Metric):
-    """Substituted, left out and added words, as a share of the words that should be heard, over all files. What is
-    heard is pocketsphinx's best guess, with its English model and a grammar of any sequence of the words that occur in
-    the transcripts of the evaluation; of any one of them, if each transcript is one word. Numbers are read digit by
-    digit. Silence is heard as nothing; pocketsphinx itself takes it for a short word. Undefined without a transcript
-    and for words that it doesn't know.
+    """Word error rate: substitutions, deletions and insertions as a share of the words of the transcripts, over all
+    files. The hypothesis is pocketsphinx's best, with its English model and a grammar of any sequence of the words in
+    the transcripts of the evaluation; of any one of them if each transcript is one word. Numbers are read digit by
+    digit. The hypothesis for silence is empty; pocketsphinx itself takes it for a short word. Undefined without a
+    transcript and for words that pocketsphinx doesn't know.
     """
 
     name, better, package, needs_reference = "wer", "lower", "pocketsphinx", False
@@ -114,22 +110,28 @@ class WordErrorRate(Metric):
         super().__init__()
         self.vocabulary, self.one_word = tuple(sorted(set(vocabulary))), one_word
 
+    @classmethod
+    def of(cls, options: Options) -> WordErrorRate:
+        transcripts = [words(text) for text in options.transcripts]
+        vocabulary = [word for transcript in transcripts for word in transcript]
+        return cls(vocabulary, one_word=max(map(len, transcripts), default=0) <= 1)
+
     @property
     def settings(self) -> str:
-        listed = " ".join([*self.vocabulary, "once"] if self.one_word else self.vocabulary)
-        return hashlib.sha256(listed.encode("utf-8", "backslashreplace")).hexdigest()[:8]
+        grammar = " ".join([*self.vocabulary, "once"] if self.one_word else self.vocabulary)
+        return hashlib.sha256(grammar.encode("utf-8", "backslashreplace")).hexdigest()[:8]
 
     def parts(self, real: Sound | None, fake: Sound) -> tuple[float, ...]:
-        wanted = words(fake.text or "")
-        if not wanted:
+        transcript = words(fake.text or "")
+        if not transcript:
             raise Undefined("there is no transcript")
-        if unknown := [word for word in wanted if word not in self.known]:
+        if unknown := [word for word in transcript if word not in self.known]:
             raise Undefined(f"pocketsphinx doesn't know the word '{unknown[0]}'")
-        return float(edits(wanted, self.hear(fake))), float(len(wanted))
+        return float(edits(transcript, self.recognize(fake))), float(len(transcript))
 
-    def hear(self, sound: Sound) -> list[str]:
-        """The words that are heard."""
-        return [] if sound.silent else hear(self.decoder, sound.waveform, sound.sample_rate).split()
+    def recognize(self, sound: Sound) -> list[str]:
+        """The recognised words."""
+        return [] if sound.silent else recognize(self.decoder, sound.waveform, sound.sample_rate).split()
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -143,17 +145,15 @@ class WordErrorRate(Metric):
 
     @cached_property
     def decoder(self):  # noqa: ANN202
-        any_word = f"({' | '.join(sorted(self.known))}){'' if self.one_word else '+'}"
-        self._english.add_jsgf_string("words", f"#JSGF V1.0;\ngrammar words;\npublic <text> = {any_word};\n")
-        self._english.activate_search("words")
+        use_grammar(self._english, f"({' | '.join(sorted(self.known))}){'' if self.one_word else '+'}")
         return self._english
 
 
-def edits(wanted: Sequence[str], heard: Sequence[str]) -> int:
-    """The fewest substitutions, deletions and insertions that make one of the other (Levenshtein)."""
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(wanted, start=1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(heard, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
+def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """Levenshtein distance: the fewest substitutions, deletions and insertions between two sequences."""
+    row = list(range(len(hypothesis) + 1))
+    for i, word in enumerate(reference, start=1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(hypothesis, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
     return row[-1]

@@ -1,4 +1,4 @@
-"""What listeners would say, computed beside a reference: PESQ, STOI, the likeness of voices.
+"""Models of perception with a reference: PESQ, STOI, speaker similarity.
 
 Shapes: T samples, F frames, M mel bands.
 """
@@ -16,20 +16,21 @@ import torch
 from torch import Tensor, nn
 
 from wavegan.audio.log_mel import LogMelConfig, mel_filterbank
+from wavegan.core.tensors import load_safely
 from wavegan.metrics.base import Metric, Sound, Undefined, at_least, seeded
 
 PESQ_RATE = 16000
 PESQ_PIECE_SECONDS = 15
-_WARNINGS = threading.Lock()  # filters of warnings are the whole process's
+_WARNINGS = threading.Lock()  # warning filters are global to the process
 
 
 class PESQ(Metric):
     """Wideband PESQ, ITU-T P.862.2: MOS-LQO at 16 kHz, 1.04 to 4.64; the code of the package pesq. Mean over files.
 
-    Recordings of more than 22.5 s are scored in equal pieces of about 15 s and averaged: the reference code has room
-    for 50 utterances only, and crashes the process beyond (its issue 15). A piece without speech in the reference
-    doesn't count; one where only the output has none has the lowest score. Both sounds are scaled by the louder one's
-    peak first, as the package does. Undefined for silence and below 0.25 s.
+    Recordings of more than 22.5 s are scored in equal pieces of about 15 s and averaged: the reference code crashes
+    the process beyond 50 utterances (its issue 15). A piece without speech in the reference doesn't count; one where
+    only the output has none gets the lowest score. Both sounds are first scaled by the larger peak, as in the package.
+    Undefined for silence and below 0.25 s.
     """
 
     name, better, package = "pesq", "higher", "pesq"
@@ -44,11 +45,11 @@ class PESQ(Metric):
         count = max(1, round(len(pair[0]) / (PESQ_PIECE_SECONDS * self.rate)))
         scores = []
         for r, f in zip(*(waveform.tensor_split(count) for waveform in pair), strict=True):
-            found = self._package_score(r, f)
-            if found is None and self._package_score(r, r) is not None:
-                found = self.lowest
-            if found is not None:
-                scores.append(found)
+            score = self._package_score(r, f)
+            if score is None and self._package_score(r, r) is not None:
+                score = self.lowest
+            if score is not None:
+                scores.append(score)
         if not scores:
             raise Undefined("PESQ finds no speech in it")
         return float(np.mean(scores))
@@ -57,7 +58,7 @@ class PESQ(Metric):
         """The package's score, or None where it finds no speech."""
         from pesq import PesqError, pesq
 
-        if not (real.any() or fake.any()):  # which the package divides by
+        if not (real.any() or fake.any()):  # the package would divide by 0
             return None
         try:
             return float(pesq(self.rate, np.asarray(real), np.asarray(fake), self.mode))
@@ -75,7 +76,7 @@ class NarrowbandPESQ(PESQ):
 class STOI(Metric):
     """Short-time objective intelligibility, 0 to 1 (Taal 2011, IEEE TASLP 19(7)); the code of pystoi. Mean over files.
 
-    At 10 kHz, without frames 40 dB below the loudest; undefined below 30 frames (0.4 s) of the rest.
+    At 10 kHz, without frames 40 dB below the loudest; undefined if fewer than 30 frames (0.4 s) remain.
     """
 
     name, better = "stoi", "higher"
@@ -102,9 +103,9 @@ class ESTOI(STOI):
 class SpeakerSimilarity(Metric):
     """Cosine of the voice embeddings of output and reference, up to 1 (Wan 2018, arXiv 1710.10467). Mean over files.
 
-    The weights are those that the package resemblyzer carries: a three-layer LSTM over the mels of 1.6 s, every 0.77 s,
-    whose embeddings are averaged. Sounds below -30 dB are brought to it, as there. Unlike there, silence isn't cut out,
-    and a rest that doesn't fill 1.6 s isn't heard. Undefined below 0.5 s.
+    With the weights of the package resemblyzer: a three-layer LSTM over the mels of 1.6 s, every 0.77 s, whose
+    embeddings are averaged. As in the package, sounds below -30 dB are amplified to it; unlike there, silence isn't cut
+    out, and a remainder that doesn't fill 1.6 s is ignored. Undefined below 0.5 s.
     """
 
     name, better, package, extra = "speaker_similarity", "higher", "resemblyzer", "speaker"
@@ -118,7 +119,7 @@ class SpeakerSimilarity(Metric):
 
 
 class VoiceEncoder(nn.Module):
-    """Waveform (T,) at 16 kHz -> unit embedding (256,): the network that resemblyzer's weights belong to."""
+    """Waveform (T,) at 16 kHz -> unit embedding (256,): the network of resemblyzer's weights."""
 
     RATE, FRAMES, STEP = 16000, 160, 77
 
@@ -145,12 +146,9 @@ class VoiceEncoder(nn.Module):
 
 @functools.cache
 def _voice_encoder() -> VoiceEncoder:
-    from wavegan.core.tensors import load_safely  # which itself needs this module
-
-    spec = importlib.util.find_spec("resemblyzer")  # located, not imported: its imports fail on today's setuptools
+    spec = importlib.util.find_spec("resemblyzer")  # located, not imported: its imports fail with current setuptools
     encoder = VoiceEncoder()
     state = load_safely(Path(spec.origin).parent / "pretrained.pt", "can't be loaded")["model_state"]
-    encoder.load_state_dict(
-        {name: tensor for name, tensor in state.items() if name.split(".")[0] in ("lstm", "linear")}
-    )
+    weights = {name: tensor for name, tensor in state.items() if name.split(".")[0] in ("lstm", "linear")}
+    encoder.load_state_dict(weights)
     return encoder.eval()

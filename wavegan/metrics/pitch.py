@@ -1,12 +1,12 @@
-"""Pitch and voicing by CARGAN's protocol (Morrison 2022, arXiv 2110.10139, section 4 and its code), as BigVGAN and
-others report it: CREPE (Kim 2018, arXiv 1802.06182), the full network, as the package torchcrepe has it.
+"""Pitch and voicing by CARGAN's protocol (Morrison 2022, arXiv 2110.10139, section 4 and its code), as reported by
+BigVGAN and others: CREPE (Kim 2018, arXiv 1802.06182), the full network, as in the package torchcrepe.
 
 At 16 kHz, hop 185 samples, 50 to 550 Hz, Viterbi decoding; frames below -60 dB of A-weighted loudness count as
-aperiodic; tracks are stretched to the number of frames that a hop of 256 samples has at 22.05 kHz; voiced is what
-torchcrepe's hysteresis leaves. Figures are over all frames of all files, not means of files.
+aperiodic; tracks are interpolated to the number of frames of a hop of 256 samples at 22.05 kHz; voicing is by
+torchcrepe's hysteresis. Values are over all frames of all files, not means over files.
 
-Two differences: sounds are resampled by our filter, and the dither that torchcrepe adds to its 20-cent bins is the same
-for every file, so that equal files have equal tracks.
+Two differences: this package's resampling filter, and the same dither for every file, which torchcrepe adds to its
+20-cent bins, so that equal files have equal tracks.
 
 Shapes: T samples, F frames.
 """
@@ -26,13 +26,13 @@ from wavegan.metrics.base import Metric, Sound, Undefined, at_least, ratio, seed
 from wavegan.metrics.crepe import WINDOW, probabilities
 
 RATE, HOP = 16000, 185
-BATCH = 1024  # frames that are decoded together
+BATCH = 1024  # frames decoded together
 CARGAN_RATE, CARGAN_HOP = 22050, 256
 LOWEST, HIGHEST = 50.0, 550.0
 
 
 class Track(NamedTuple):
-    """Each (F,): fundamental frequency in Hz, periodicity from 0 to 1, and whether a frame is voiced."""
+    """Fundamental frequency in Hz, periodicity from 0 to 1, and voicing, (F,) each."""
 
     hertz: Tensor
     periodicity: Tensor
@@ -40,7 +40,7 @@ class Track(NamedTuple):
 
 
 class PitchMetric(Metric):
-    """What the three have in common."""
+    """Base of the metrics of pitch and voicing."""
 
     package = "torchcrepe"
 
@@ -70,7 +70,7 @@ class PitchError(PitchMetric):
 
 
 class VoicingF1(PitchMetric):
-    """F1 of the decision voiced or unvoiced, the reference's taken as true, 0 to 1; CARGAN's protocol."""
+    """F1 of the decision voiced or unvoiced, with the reference's as ground truth, 0 to 1; CARGAN's protocol."""
 
     name, better, num_parts = "vuv_f1", "higher", 3
 
@@ -81,8 +81,8 @@ class VoicingF1(PitchMetric):
         return tuple(float(frames.sum()) for frames in pairs)
 
     def value(self, sums: np.ndarray) -> np.ndarray:
-        right, wrong, missed = np.moveaxis(np.asarray(sums), -1, 0)
-        return ratio(2 * right, 2 * right + wrong + missed)
+        hits, false_alarms, misses = np.moveaxis(np.asarray(sums), -1, 0)
+        return ratio(2 * hits, 2 * hits + false_alarms + misses)
 
 
 class PeriodicityError(PitchMetric):
@@ -105,8 +105,8 @@ def track(sound: Sound) -> Track:
     waveform = sound.at(RATE)
     padding = (WINDOW - HOP) // 2
     padded = F.pad(waveform[None, None], (padding, padding), mode="reflect")[0]
-    found = [decoded(frames) for frames in torchcrepe.preprocess(padded, RATE, HOP, batch_size=BATCH, pad=False)]
-    hertz, periodicity = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    tracks = [decoded(frames) for frames in torchcrepe.preprocess(padded, RATE, HOP, batch_size=BATCH, pad=False)]
+    hertz, periodicity = (torch.cat(parts, 1) for parts in zip(*tracks, strict=True))
     periodicity = torchcrepe.threshold.Silence()(periodicity, padded, RATE, HOP, pad=False)
     size = len(waveform) * CARGAN_RATE // RATE // CARGAN_HOP
     stretch = functools.partial(F.interpolate, size=size, mode="linear", align_corners=False)
@@ -115,7 +115,7 @@ def track(sound: Sound) -> Track:
 
 
 def decoded(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Frequency in Hz and periodicity, (1, F), of frames as torchcrepe.preprocess gives them."""
+    """Frequency in Hz and periodicity, (1, F), of frames by torchcrepe.preprocess."""
     import torchcrepe
 
     with seeded():
@@ -123,9 +123,9 @@ def decoded(frames: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def voiced(hertz: Tensor, periodicity: Tensor) -> Tensor:
-    """What torchcrepe's hysteresis leaves of a track, each (1, F)."""
+    """Voicing by torchcrepe's hysteresis, (1, F) each."""
     import torchcrepe
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing, where nothing is voiced
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of empty sets if nothing is voiced
         return ~torchcrepe.threshold.Hysteresis()(hertz, periodicity).isnan()

@@ -1,6 +1,6 @@
-"""Distances of spectra and waveforms, in NumPy's and PyTorch's arithmetic alone.
+"""Distances of spectra and waveforms, without further packages.
 
-All but si_sdr are means over frames, then over files, at the rate of the comparison. Shapes: T samples, K frequency
+All except si_sdr are means over frames, then over files, at the rate of the comparison. Shapes: T samples, K frequency
 bins, F frames, C cepstral coefficients.
 """
 
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from wavegan.audio.log_mel import LogMel, LogMelConfig
-from wavegan.metrics.base import Metric, Sound, Undefined, at_least
+from wavegan.metrics.base import Metric, Options, Sound, Undefined, at_least
 
-DECIBELS = 10 * math.sqrt(2) / math.log(10)  # of a distance of cepstra of natural-log magnitudes
+DECIBELS = 10 * math.sqrt(2) / math.log(10)  # converts a distance of cepstra of natural-log magnitudes
 
 
 class MelL1(Metric):
@@ -43,7 +43,7 @@ class MultiResolutionSTFT(Metric):
     to 6), averaged over FFTs of 1024, 2048 and 512 samples with Hann windows of 600, 1200 and 240 and hops of 120, 240
     and 50. Magnitudes are at least 1e-4, frames centred, ends reflected.
 
-    The windows are so many samples at any rate: figures of different rates don't compare. BigVGAN's are at 24 kHz.
+    The windows are in samples at any rate, so values at different rates aren't comparable; BigVGAN's are at 24 kHz.
     """
 
     name, better = "multi_resolution_stft", "lower"
@@ -82,8 +82,12 @@ class LogSpectralDistanceAbove(LogSpectralDistance):
         super().__init__()
         self.lowest = cutoff
 
+    @classmethod
+    def of(cls, options: Options) -> LogSpectralDistanceAbove:
+        return cls(options.cutoff)
+
     def score(self, real: Sound, fake: Sound) -> float:
-        if not self.lowest < real.sample_rate / 2:  # NaN is neither
+        if not self.lowest < real.sample_rate / 2:  # true for NaN
             raise Undefined(f"there is nothing above {self.lowest:g} Hz at {real.sample_rate} Hz")
         return super().score(real, fake)
 
@@ -93,8 +97,8 @@ class LogSpectralDistanceAbove(LogSpectralDistance):
 
 
 class SISDR(Metric):
-    """Scale-invariant signal-to-distortion ratio in dB (Le Roux 2019, arXiv 1811.02508, equation 4), after taking off
-    both means; between -100 and 100. A change of phase or a delay that nobody hears ruins it. Mean over files.
+    """Scale-invariant signal-to-distortion ratio in dB (Le Roux 2019, arXiv 1811.02508, equation 4), after
+    subtracting the means; limited to -100 to 100. Inaudible changes of phase or delay ruin it. Mean over files.
     """
 
     name, better, unit = "si_sdr", "higher", "dB"
@@ -110,12 +114,13 @@ class SISDR(Metric):
 
 class MelCepstralDistortion(Metric):
     """MCD in dB (Kubichek 1993), without time warping: 10 sqrt(2) / ln 10 times the distance of the mel-cepstra of a
-    frame, coefficients 1 to 24 (the 0th, the energy, left out), the mean over all frames.
+    frame, coefficients 1 to 24 (without the 0th, the energy), the mean over all frames.
 
-    The mel-cepstrum is that of the log-magnitude spectrum on a frequency axis warped by a first-order all-pass, whose
-    constant fits the mel scale log(1 + f / 1000) best, 0.41 at 16 kHz, 0.455 at 22.05 kHz (Oppenheim and Johnson 1972;
-    SPTK's freqt, pysptk's sp2mc). Hann windows of the power of two nearest to 32 ms, hop 5 ms, powers at least 1e-8.
-    Others smooth the spectrum first, take other orders, or leave out silence: compare MCD only with MCD from here.
+    The mel-cepstrum is the cepstrum of the log-magnitude spectrum on a frequency axis warped by a first-order all-pass,
+    whose constant fits the mel scale log(1 + f / 1000) best, 0.41 at 16 kHz, 0.455 at 22.05 kHz (Oppenheim and Johnson
+    1972; SPTK's freqt, pysptk's sp2mc). Hann windows of the power of two nearest to 32 ms, hop 5 ms, powers at least
+    1e-8.
+    Other implementations smooth the spectrum, use other orders or skip silence: don't compare their values with these.
     """
 
     name, better, unit = "mcd", "lower", "dB"
@@ -130,7 +135,7 @@ class MelCepstralDistortion(Metric):
 
 
 class WarpedMelCepstralDistortion(MelCepstralDistortion):
-    """MCD in dB after dynamic time warping: the mean along the path of the least sum of distances, with the steps
+    """MCD in dB after dynamic time warping: the mean along the path of least total distance, with the steps
     (1, 0), (0, 1) and (1, 1) at equal cost; otherwise as mcd. For speech that isn't aligned with its reference.
     """
 
@@ -141,7 +146,7 @@ class WarpedMelCepstralDistortion(MelCepstralDistortion):
 
 
 def magnitudes(waveform: Tensor, n_fft: int, hop_length: int, win_length: int | None = None) -> Tensor:
-    """(T,) -> (K, F), Hann, centred, ends reflected."""
+    """Magnitude spectrogram (T,) -> (K, F); Hann window, centred frames, reflected ends."""
     window = torch.hann_window(win_length or n_fft)
     return torch.stft(waveform, n_fft, hop_length, win_length, window, return_complex=True).abs()
 
@@ -158,13 +163,13 @@ def mel_cepstrum(waveform: Tensor, sample_rate: int, order: int = 24) -> Tensor:
 
 
 def _warped(omega: np.ndarray, alpha: float) -> np.ndarray:
-    """The phase of the all-pass: frequencies 0 to pi on the warped axis."""
+    """Phase of the all-pass: frequencies 0 to pi on the warped axis."""
     return omega + 2 * np.arctan2(alpha * np.sin(omega), 1 - alpha * np.cos(omega))
 
 
 @functools.cache
 def warping(sample_rate: int) -> float:
-    """The all-pass constant whose axis is nearest to Fant's mel scale, to a thousandth, in least squares."""
+    """The all-pass constant, to three decimals, that fits Fant's mel scale in least squares."""
     share = np.arange(1, 1000) / 1000
     mel = np.log1p(share * sample_rate / 2 / 1000)
     mel = mel / np.log1p(sample_rate / 2 / 1000)
@@ -175,7 +180,7 @@ def warping(sample_rate: int) -> float:
 
 @functools.cache
 def _cepstral_basis(n_fft: int, order: int, alpha: float) -> np.ndarray:
-    """(K, C): log-magnitudes times this are c_m = 2/pi integral of log|X| cos(m w') dw', w' the warped frequency."""
+    """Basis (K, C) from log-magnitudes to c_m = 2/pi integral of log|X| cos(m w') dw', w' the warped frequency."""
     omega = np.pi * np.arange(n_fft // 2 + 1) / (n_fft // 2)
     slope = (1 - alpha**2) / (1 + alpha**2 - 2 * alpha * np.cos(omega))  # dw' / dw
     weight = 2 / (n_fft // 2) * slope
@@ -184,9 +189,9 @@ def _cepstral_basis(n_fft: int, order: int, alpha: float) -> np.ndarray:
 
 
 def time_warped(real: np.ndarray, fake: np.ndarray) -> float:
-    """Mean distance of (F, C) and (G, C) along the path from corner to corner of the least sum.
+    """Mean distance of (F, C) and (G, C) along the warping path of least total distance.
 
-    Diagonals are worked through one after the other, each at once: a cell needs but the two diagonals before its own.
+    Diagonals are computed one after the other, each vectorised: a cell depends on the two preceding diagonals only.
     """
     rows, columns = len(real), len(fake)
     last = np.full((2, rows + 1), np.inf)  # cost and length of the paths to each row of a diagonal
@@ -194,8 +199,8 @@ def time_warped(real: np.ndarray, fake: np.ndarray) -> float:
     before_last[:, 0] = 0
     for diagonal in range(2, rows + columns + 1):
         i = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
-        ways = np.stack([before_last[:, i - 1], last[:, i - 1], last[:, i]])
-        best = ways[np.argmin(ways[:, 0], axis=0), :, np.arange(len(i))].T
+        steps = np.stack([before_last[:, i - 1], last[:, i - 1], last[:, i]])
+        best = steps[np.argmin(steps[:, 0], axis=0), :, np.arange(len(i))].T
         before_last, last = last, np.full((2, rows + 1), np.inf)
         last[:, i] = best + [np.linalg.norm(real[i - 1] - fake[diagonal - i - 1], axis=1), np.ones(len(i))]
     return float(last[0, rows] / last[1, rows])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,7 @@ def spectral_norm(module: nn.Module) -> nn.Module:
 def fold_weight_norm(module: nn.Module) -> nn.Module:
     """Replace every weight-normed weight in ``module`` by its product, in place: same output, less work.
 
-    Not by ``parametrize.remove_parametrizations``: that edits a class which deep copies share, and so breaks the
-    module that a copy was made from.
+    ``parametrize.remove_parametrizations`` edits a class that deep copies share, which breaks the original.
     """
     for child in module.modules():
         if parametrize.is_parametrized(child, "weight"):
@@ -42,17 +42,17 @@ def same_padding(kernel_size: int, dilation: int = 1) -> int:
 
 
 def same_conv(
-    in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, groups: int = 1, causal: bool = False
+    in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, causal: bool = False, **options: Any
 ) -> nn.Conv1d:
     """An odd-sized convolution that keeps the length; a causal one may have any size."""
     if causal:
-        return CausalConv1d(in_channels, out_channels, kernel_size, dilation=dilation, groups=groups)
+        return CausalConv1d(in_channels, out_channels, kernel_size, dilation=dilation, **options)
     padding = same_padding(kernel_size, dilation)
-    return nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, groups=groups, padding=padding)
+    return nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, padding=padding, **options)
 
 
 class CausalConv1d(nn.Conv1d):
-    """A convolution that looks at nothing to come: all of its padding lies before its input."""
+    """A convolution without look-ahead: all of its padding is before its input."""
 
     @property
     def left_padding(self) -> int:
@@ -63,17 +63,17 @@ class CausalConv1d(nn.Conv1d):
 
 
 class CausalConvTranspose1d(nn.ConvTranspose1d):
-    """A transposed convolution from F to F * stride: what hangs over the end is cut off."""
+    """A transposed convolution from F to F * stride; the excess at the end is cut off."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)[..., : x.shape[-1] * self.stride[0]]
 
 
 class LongConv1d(nn.Conv1d):
-    """A convolution with a long kernel: the same mathematics, learned several times faster on a CPU.
+    """A convolution with a long kernel: the same mathematics, trained several times faster on a CPU.
 
-    oneDNN's quick gradient of weights is for at most 14 taps, and not for strides. So the phases of a stride become
-    channels, and a long kernel becomes a sum of short ones.
+    oneDNN's fast gradient of weights is limited to 14 taps and stride 1. So the phases of a stride become channels,
+    and a long kernel becomes a sum of short ones.
     """
 
     MOST_TAPS = 14
@@ -90,21 +90,21 @@ class LongConv1d(nn.Conv1d):
         output = None
         for start in range(0, taps, part):
             size = min(part, taps - start)
-            heard, own = x[..., start : start + length + size - 1], weight[..., start : start + size]
+            inputs, kernel = x[..., start : start + length + size - 1], weight[..., start : start + size]
             if output is None:
-                output = F.conv1d(heard, own, self.bias, groups=self.groups)
+                output = F.conv1d(inputs, kernel, self.bias, groups=self.groups)
             else:
-                output = output + F.conv1d(heard, own, groups=self.groups)
+                output = output + F.conv1d(inputs, kernel, groups=self.groups)
         return output
 
 
 def _phases(x: Tensor, stride: int) -> Tensor:
-    """(B, C, N * stride) -> (B, C * stride, N): samples that a stride takes together, as channels."""
+    """(B, C, N * stride) -> (B, C * stride, N): the samples of a stride as channels."""
     return x if stride == 1 else x.unflatten(2, (-1, stride)).transpose(2, 3).flatten(1, 2)
 
 
 class LabelEmbeddings(nn.ModuleList):
-    """One embedding a condition: labels (B, V) -> V tensors (B, dim); none without labels."""
+    """One embedding per condition: labels (B, V) -> V tensors (B, dim); [] without labels."""
 
     def __init__(self, label_sizes: Sequence[int], dim: int):
         super().__init__(nn.Embedding(size, dim) for size in label_sizes)
@@ -116,7 +116,7 @@ class LabelEmbeddings(nn.ModuleList):
 def initialise_kaiming(module: nn.Module, slope: float = 0.2) -> None:
     """Variance-preserving weights for leaky ReLU (He 2015, arXiv 1502.01852), zero biases.
 
-    PyTorch's own draw shrinks the signal at every layer: a GAN then spends its first thousand steps growing weights.
+    PyTorch's default shrinks the signal at every layer: a GAN then spends its first thousand steps growing weights.
     """
     for child in module.modules():
         if isinstance(child, (nn.Conv1d, nn.Linear)):
@@ -142,17 +142,17 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Snake(nn.Module):
-    """x + sin^2(alpha x) / beta, a value a channel each (Liu 2020, arXiv 2006.08195; Lee 2023, arXiv 2206.04658).
+    """x + sin^2(alpha x) / beta, both per channel (Liu 2020, arXiv 2006.08195; Lee 2023, arXiv 2206.04658).
 
-    Without ``own_beta``, beta is alpha. ``log_scale``: the parameters are logarithms. (B, C, ...) -> (B, C, ...).
+    Without ``separate_beta``, beta is alpha. ``log_scale``: the parameters are logarithms. (B, C, ...) -> (B, C, ...).
     """
 
-    def __init__(self, channels: int, own_beta: bool = True, log_scale: bool = True):
+    def __init__(self, channels: int, separate_beta: bool = True, log_scale: bool = True):
         super().__init__()
         self.log_scale = log_scale
         initial = torch.zeros(channels) if log_scale else torch.ones(channels)
         self.alpha = nn.Parameter(initial)
-        self.beta = nn.Parameter(initial.clone()) if own_beta else None
+        self.beta = nn.Parameter(initial.clone()) if separate_beta else None
 
     def forward(self, x: Tensor) -> Tensor:
         alpha, beta = self._shaped(self.alpha), self._shaped(self.alpha if self.beta is None else self.beta)
@@ -163,13 +163,13 @@ class Snake(nn.Module):
 
 
 class AntiAliased(nn.Module):
-    """An activation at twice the rate, between two low-pass filters: the overtones that it makes don't fold back.
+    """An activation at twice the rate, between two low-pass filters, so that its overtones don't alias.
 
     Lee 2023 (arXiv 2206.04658, section 3.2), after Karras 2021 (arXiv 2106.12423). (B, C, T) -> (B, C, T).
     """
 
     TAPS = 12
-    REACH = 5  # an output depends on so many inputs before it, and as many after it
+    REACH = 5  # inputs before, and after, an output's position that it depends on
 
     def __init__(self, act: nn.Module):
         super().__init__()
@@ -179,7 +179,7 @@ class AntiAliased(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         channels = x.shape[1]
         taps = self.filter.expand(channels, 1, -1)
-        # Three samples more on each side, of which the padding of the transposed convolution takes back the rest.
+        # Three more samples on each side; the padding of the transposed convolution removes the excess.
         x = F.pad(x, (3, 3), mode="replicate")
         x = self.act(F.conv_transpose1d(x, 2 * taps, stride=2, padding=11, groups=channels))
         return F.conv1d(F.pad(x, (5, 6), mode="replicate"), taps, stride=2, groups=channels)

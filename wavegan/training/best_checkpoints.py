@@ -1,4 +1,4 @@
-"""Knowing when it is good: the best checkpoints by one validation metric, and when to stop."""
+"""Keep the best checkpoints by a validation metric; early stopping."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 from pydantic import Field
 
 from wavegan.core.config import Config
+from wavegan.core.errors import UserError
 
 LOWER_IS_BETTER = ("mel_l1", "multi_resolution_stft")
 
 
 class SelectionConfig(Config):
-    """``metric``: of the validation, without "valid/". The ``keep`` best models lie in RUN/best/step-N, ready to play.
-    ``patience``: validations without a better one after which the training stops; null: never.
+    """``metric``: of the validation, without "valid/". The ``keep`` best models are in RUN/best/step-N, ready to play.
+    ``patience``: number of validations without improvement after which the training stops; null: never.
     """
 
     metric: str = "mel_l1"
@@ -24,7 +25,7 @@ class SelectionConfig(Config):
 
 
 class Selection:
-    """``scores``: of each validation so far, {step: score}; what a resumed run needs to go on."""
+    """``scores``: {step: score} of each validation so far, which a resumed run needs."""
 
     def __init__(self, config: SelectionConfig, folder: Path, scores: dict[int, float] | None = None):
         self.config, self.folder = config, folder / "best"
@@ -32,27 +33,38 @@ class Selection:
 
     @property
     def metric(self) -> str:
-        """The name of its curve."""
+        """Name of the metric's curve."""
         return f"valid/{self.config.metric}"
 
     def best(self) -> list[int]:
-        """Steps, the best first; the earlier one of equals."""
+        """Steps, the best first; of equal scores, the earlier one."""
         sign = 1 if self.config.metric.split("/")[0] in LOWER_IS_BETTER else -1
         return sorted(self.scores, key=lambda step: (sign * self.scores[step], step))
 
+    def choose(self, step: int, means: dict[str, float]) -> Path | None:
+        """``add`` the score of a validation.
+
+        Raises:
+            UserError: the validation has no such metric.
+        """
+        if self.metric not in means:
+            known = ", ".join(name.removeprefix("valid/") for name in means)
+            raise UserError(f"selection.metric '{self.config.metric}' is not measured here; there are: {known}.")
+        return self.add(step, means[self.metric])
+
     def add(self, step: int, score: float) -> Path | None:
-        """Note a score; the folder to write this model to, if it is one of the best. Others' folders go."""
+        """Record a score; returns the folder to write this model to if it is one of the best. Others are deleted."""
         if math.isnan(score):
             return None
         self.scores[step] = float(f"{score:.6g}")  # as the log has it, where a resumed run may read it
         kept = self.best()[: self.config.keep]
         for path in self.folder.glob("step-*"):
-            if path.name not in {_name(one) for one in kept}:
+            if path.name not in {_name(k) for k in kept}:
                 shutil.rmtree(path, ignore_errors=True)  # other processes do the same
         return self.folder / _name(step) if step in kept else None
 
     def exhausted(self) -> bool:
-        """Whether ``patience`` validations have passed since the best one."""
+        """Return True if ``patience`` validations have passed since the best one."""
         if self.config.patience is None or not self.scores:
             return False
         later = [step for step in self.scores if step > self.best()[0]]

@@ -1,7 +1,7 @@
 """Muon: momentum, orthogonalised by Newton-Schulz, for the matrices of a network (Jordan 2024; Liu 2025, 2502.16982).
 
 A ConvNeXt generator is nearly all Linear layers; on it Muon needs far fewer steps than AdamW (recipes/README.md).
-In float32, for processors where bfloat16 is emulated.
+Computed in float32: many processors emulate bfloat16.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrices: Tensor, rounds: int = 5) -> Tensor:
-    """(N, rows, columns) -> the nearest matrices with singular values near 1, approximately."""
+    """(N, rows, columns) -> approximately orthogonal matrices: singular values near 1."""
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
@@ -76,13 +76,13 @@ def build_optimizers(
         optimizers.append(Muon(matrices, muon_learning_rate, weight_decay=weight_decay))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]  # what the schedule's factor multiplies
+            group["peak_lr"] = group["lr"]  # the schedule multiplies it by a factor
     return optimizers
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Load an optimizer's state; rates, betas and decay stay those of the recipe: an override may have changed them."""
-    own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    """Load an optimizer's state, but keep the recipe's rates, betas and decay, which an override may have changed."""
+    settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(saved)
-    for group, settings in zip(optimizer.param_groups, own, strict=True):
-        group.update(settings)
+    for group, values in zip(optimizer.param_groups, settings, strict=True):
+        group.update(values)

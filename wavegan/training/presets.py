@@ -1,7 +1,7 @@
-"""Vocoder recipes for any sample rate: what depends on the rate is derived here and nowhere else.
+"""Vocoder recipes for any sample rate; the only place where settings are derived from the rate.
 
 ``hifigan_v1`` is HiFi-GAN V1 with its published discriminators and balance (Kong 2020, arXiv 2010.05646);
-``spectral_small`` is prompts/quarter_hour for longer, for a CPU; ``spectral_large`` has the size of
+``spectral_small`` is prompts/quarter_hour trained for longer, for a CPU; ``spectral_large`` has the size of
 Vocos (Siuzdak 2024, arXiv 2306.00814), for a GPU.
 """
 
@@ -17,33 +17,33 @@ from wavegan.training.recipe import Recipe
 
 MIN_RATE, MAX_RATE = 8000, 96000
 FRAME_SECONDS = 0.012  # a hop is the largest power of two that lasts at most this: 256 at 22.05 and 24 kHz
-N_MELS = {44100: 128, 24000: 100, 12000: 80, 0: 64}  # from a rate on
+N_MELS = {44100: 128, 24000: 100, 12000: 80, 0: 64}  # by lowest rate
 UPSAMPLE_RATES = {64: [4, 4, 2, 2], 128: [8, 4, 2, 2], 256: [8, 8, 2, 2], 512: [8, 8, 4, 2], 1024: [8, 8, 4, 4]}
 SEGMENT_SECONDS = 0.34  # at least: 8,192 samples at 22.05 and 24 kHz, as published
-HIGH_RATE = 40000  # from here on discriminators and losses look at twice as long stretches of samples
+HIGH_RATE = 40000  # from here on, windows of discriminators and losses are twice as long in samples
 PERIODS = [2, 3, 5, 7, 11]
 HIGH_PERIODS = [3, 5, 7, 11, 17, 23, 37]  # for 44.1 kHz, from github.com/jik876/hifi-gan, issue 7
-REFINEMENTS, REFINEMENT_START = 4, 0.6  # measured in recipes/prompts/ablation.yaml
+REFINEMENTS = {"refinements": 4, "refinement_start": 0.6}  # measured in recipes/prompts/ablation.yaml
 LIGHT_CHANNELS = [16, 32, 64, 128, 128]
 MEL_RESOLUTIONS = [[256, 64, 40], [512, 128, 80], [1024, 256, 80], [2048, 512, 160]]
 LOW_MEL_RESOLUTIONS = [[128, 32, 20], [256, 64, 40], [512, 128, 80], [1024, 256, 80]]
 
 
 def features(sample_rate: int) -> dict[str, Any]:
-    """The log-mel that all families read at a rate: a window of four hops, all of the band.
+    """The log-mel of all families at a rate: a window of four hops, the whole band.
 
     Raises:
         UserError: a rate below 8 or above 96 kHz.
     """
     if not MIN_RATE <= sample_rate <= MAX_RATE:
-        raise UserError(f"There are recipes for sample rates from {MIN_RATE} to {MAX_RATE} Hz, got {sample_rate}.")
+        raise UserError(f"Recipes exist for sample rates from {MIN_RATE} to {MAX_RATE} Hz, got {sample_rate}.")
     hop_length = _power_of_two(FRAME_SECONDS * sample_rate)
     n_mels = next(bands for least, bands in N_MELS.items() if sample_rate >= least)
     return {"sample_rate": sample_rate, "n_fft": 4 * hop_length, "hop_length": hop_length, "n_mels": n_mels}
 
 
 def segment_length(sample_rate: int) -> int:
-    """Samples of a training segment: the smallest power of two that lasts long enough."""
+    """Samples of a training segment: the smallest power of two of sufficient duration."""
     return 2 * _power_of_two(SEGMENT_SECONDS * sample_rate - 1)
 
 
@@ -54,19 +54,20 @@ def _power_of_two(most: float) -> int:
 def hifigan_v1(sample_rate: int) -> dict[str, Any]:
     mel = features(sample_rate) | {"padding": "same"}
     if sample_rate == 22050:
-        mel |= {"fmax": 8000, "epsilon": 1e-9}  # the published contract, which acoustic models speak
+        mel |= {"fmax": 8000, "epsilon": 1e-9}  # the published contract, which acoustic models use
     rates = UPSAMPLE_RATES[mel["hop_length"]]
     periods = HIGH_PERIODS if sample_rate >= HIGH_RATE else PERIODS
-    judges, maps = len(periods) + 3, 5 * len(periods) + 7 * 3  # hidden maps of each period and of the three scales
+    discriminators = len(periods) + 3
+    maps = 5 * len(periods) + 7 * 3  # hidden layers of each period and of the three scales
     generator = {"name": "hifigan", "upsample_rates": rates, "upsample_kernel_sizes": [2 * rate for rate in rates]}
     return {
         "task": {"name": "vocoder", "features": mel},
         "generator": generator,
         "discriminators": [{"name": "period", "periods": periods}, {"name": "scale"}],
-        # The published sums over judges and maps are means here: weights make up for it.
+        # Means here, published as sums over discriminators and feature maps: the weights compensate.
         "objective": {
             "adversarial": "least_squares",
-            "weights": {"adversarial": judges, "feature_matching": 2 * maps, "mel": 45},
+            "weights": {"adversarial": discriminators, "feature_matching": 2 * maps, "mel": 45},
         },
         "data": {"segment_length": segment_length(sample_rate), "global_batch_size": 16},
         "trainer": {
@@ -86,7 +87,7 @@ def spectral_small(sample_rate: int) -> dict[str, Any]:
     resolutions = [[n_fft, hop, n_fft], [n_fft // 2, hop // 2, n_fft // 2]]
     return {
         "task": {"name": "vocoder", "features": mel},
-        "generator": {"name": "spectral", "dim": 192, "num_blocks": 6, "refinements": REFINEMENTS},
+        "generator": {"name": "spectral", "dim": 192, "num_blocks": 6} | REFINEMENTS,
         "discriminators": [
             {"name": "period", "periods": [2, 3, 5], "channels": LIGHT_CHANNELS},
             {"name": "resolution", "resolutions": resolutions, "channels": 16, "input": "complex"},
@@ -101,7 +102,6 @@ def spectral_small(sample_rate: int) -> dict[str, Any]:
             "betas": [0.8, 0.95],
             "warmup_steps": 200,
             "adversarial_start": 0.8,
-            "refinement_start": REFINEMENT_START,
             "critic_steps": 1,
         },
     }
@@ -114,7 +114,7 @@ def spectral_large(sample_rate: int) -> dict[str, Any]:
     periods = HIGH_PERIODS if sample_rate >= HIGH_RATE else PERIODS
     return {
         "task": {"name": "vocoder", "features": mel},
-        "generator": {"name": "spectral", "dim": 512, "num_blocks": 8, "refinements": REFINEMENTS},
+        "generator": {"name": "spectral", "dim": 512, "num_blocks": 8} | REFINEMENTS,
         "discriminators": [
             {"name": "period", "periods": periods, "channels": [16, 64, 256, 512, 512]},
             {"name": "resolution", "resolutions": resolutions, "channels": 32, "input": "complex"},
@@ -127,7 +127,6 @@ def spectral_large(sample_rate: int) -> dict[str, Any]:
             "betas": [0.8, 0.9],
             "warmup_steps": 1000,
             "adversarial_start": 0.2,
-            "refinement_start": REFINEMENT_START,
             "precision": "auto",
             "valid_interval": 5000,
             "checkpoint_interval": 2000,
@@ -153,22 +152,22 @@ FAMILIES = {
 
 
 def recipe_text(family: str, corpus: str, sample_rate: int) -> str:
-    """The recipe of a family for a corpus as YAML; its manifests are those of data/CORPUS.
+    """The YAML text of a family's recipe for a corpus, with the manifests in data/CORPUS.
 
     Raises:
-        UserError: no recipe for this rate.
+        UserError: a rate without settings.
     """
-    make, what = FAMILIES[family]
+    make, description = FAMILIES[family]
     recipe = {"name": f"{corpus}-{family.replace('_', '-')}"} | make(sample_rate)
     manifests = {part: f"data/{corpus}/{part}.jsonl" for part in ("train", "valid")}
     recipe["data"] = manifests | recipe["data"]
     config.parse(Recipe, recipe, f"{family} for {corpus}")
-    head = f"# {corpus} at {sample_rate / 1000:g} kHz: {what}. Settings by rate: wavegan/presets.py.\n"
+    head = f"# {corpus} at {sample_rate / 1000:g} kHz: {description}. Settings by rate: wavegan/training/presets.py.\n"
     return head + "".join(_lines(recipe))
 
 
 def _lines(recipe: dict[str, Any]) -> list[str]:
-    """One line a setting; a mapping or list inside a section in one line."""
+    """One line per setting; mappings and lists inside a section are written inline."""
     lines = []
     for key, value in recipe.items():
         if isinstance(value, dict):

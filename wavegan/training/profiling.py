@@ -1,4 +1,4 @@
-"""Where the time of a training step goes, and peak memory."""
+"""Time of the parts of a training step, and peak memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 
 class Stopwatch:
-    """Where the time of the first steps goes: ``with watch("data"): ...``; afterwards it costs nothing."""
+    """Times the parts of the first steps: ``with watch("data"): ...``; free of cost once stopped."""
 
     def __init__(self, device: torch.device):
         self.device, self.running = device, True
@@ -34,18 +34,18 @@ class Stopwatch:
         return time.perf_counter()
 
     def report(self) -> str:
-        """Shares in words, with a hint where the data is the bound; stops the watch."""
+        """The share of each part, with a hint if data loading dominates; stops the watch."""
         self.running = False
         total = max(sum(self.seconds.values()), 1e-9)
         shares = {part: spent / total for part, spent in self.seconds.items()}
         text = "Time goes to " + ", ".join(f"{part} {share:.0%}" for part, share in shares.items()) + "."
         if shares.get("data", 0) > 0.25:
-            text += " The data is the bound: a shorter data.segment_length, or more batches from fewer long files."
+            text += " Data loading is the bottleneck: use a shorter data.segment_length, or fewer, longer files."
         return text
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes at most so far: on a GPU what PyTorch allocated there, else all resident memory of this process."""
+    """Peak bytes so far: on a GPU, allocated by PyTorch; else, resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")

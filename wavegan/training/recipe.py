@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
+from wavegan.checkpoints import native
 from wavegan.core import config
 from wavegan.core.config import Config
 from wavegan.data.augment import AugmentConfig
 from wavegan.data.segments import DataConfig
-from wavegan.losses.objective import RECONSTRUCTION, ObjectiveConfig, Weights
+from wavegan.losses.objective import ObjectiveConfig
 from wavegan.models.discriminators import DiscriminatorConfig
 from wavegan.models.generators import GeneratorConfig
 from wavegan.tasks import TaskConfig
@@ -22,22 +24,21 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainerConfig(Config):
-    """How long, how fast, how often. Intervals count steps; a step is one batch.
+    """Length, rates and intervals of a training. Intervals count steps; a step is one batch.
 
-    ``adversarial_start``: the share of ``max_steps`` trained on reconstruction alone, before the discriminators
-    join; changing ``max_steps`` of a resumed run moves it, and the schedule. ``refinement_start``: the same for the
-    generator's refinements, which help once its phases are nearly right. ``critic_steps``: from then on, so many
-    batches train the discriminators and then one the generator; 0 trains both on every batch.
+    ``adversarial_start``: share of ``max_steps`` trained on reconstruction alone, before the discriminators join;
+    changing ``max_steps`` of a resumed run moves it, and the schedule. ``critic_steps``: from then on, number of
+    batches that train the discriminators before one trains the generator; 0 trains both on every batch.
     ``muon_learning_rate``: train the generator's matrices with Muon at this rate, the rest with AdamW.
-    ``final_learning_rate``: where the cosine ends, as a share of the peak. ``finetune``: checkpoint that the generator
-    begins as; ``initial_weights``: the same for parts of it, such as {vocoder: runs/vocoder};
-    ``initial_discriminators``: run whose discriminators the first ones begin as, or a published do_* file, whose
-    mpd and msd 'period' and 'scale' begin as. ``frozen``: parts of the generator that are not trained;
-    ``frozen_steps``: all of it, for so many first steps in which only discriminators learn.
+    ``final_learning_rate``: end of the cosine, as a share of the peak. ``finetune``: checkpoint with the generator's
+    initial weights; ``initial_weights``: the same for parts of it, such as {vocoder: runs/vocoder};
+    ``initial_discriminators``: run whose discriminators initialise the first ones, or a published do_* file, whose
+    mpd and msd initialise 'period' and 'scale'. ``frozen``: parts of the generator that are not trained;
+    ``frozen_steps``: number of first steps in which only discriminators are trained.
     ``accumulate``: passes whose gradients are summed to one step, where the batch doesn't fit into memory.
     ``precision``: of the networks; auto is bf16-mixed where the device multiplies in bfloat16, decided when a run
-    begins. ``compile``: by torch.compile; measure before (recipes/bench_training.py). ``wandb``: project at
-    Weights & Biases to log to as well.
+    begins. ``compile``: by torch.compile; measure before (recipes/bench_training.py). ``wandb``: also log to this
+    project at Weights & Biases.
     """
 
     max_steps: int = Field(ge=1)
@@ -52,7 +53,6 @@ class TrainerConfig(Config):
     clip_norm: float = Field(10.0, gt=0)
     ema: float = Field(0.999, ge=0, lt=1)
     adversarial_start: float = Field(0.0, ge=0, le=1)
-    refinement_start: float = Field(0.0, ge=0, le=1)
     critic_steps: int = Field(0, ge=0)
     finetune: Path | None = None
     initial_weights: dict[str, Path] = {}
@@ -74,10 +74,11 @@ class TrainerConfig(Config):
         """First step with discriminators."""
         return round(self.adversarial_start * self.max_steps)
 
-    @property
-    def refinement_step(self) -> int:
-        """First step with refinements."""
-        return round(self.refinement_start * self.max_steps)
+    def learning_rate_factor(self, step: int) -> float:
+        """Linear warm-up, then a cosine from 1 to ``final_learning_rate``."""
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.max_steps))
+        return warm * (self.final_learning_rate + (1 - self.final_learning_rate) * cosine)
 
 
 class Recipe(Config):
@@ -93,62 +94,44 @@ class Recipe(Config):
     trainer: TrainerConfig
     selection: SelectionConfig | None = None
 
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the recipe's file, beside which its relative paths are looked for first."""
+        return self._folder
+
+    def with_sections(self, **changes: dict[str, Any]) -> Recipe:
+        """A copy in which fields of sections are replaced: ``with_sections(trainer={"max_steps": 5})``."""
+        sections = {name: getattr(self, name).model_copy(update=fields) for name, fields in changes.items()}
+        return self.model_copy(update=sections)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, data: Any) -> Any:
+        return native.upgrade_recipe(data) if isinstance(data, dict) else data
+
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        features = self.task.features
         if problem := self.generator.check(self.task):
             raise ValueError(problem)
-        if self.objective.san and self.task.conditions:
-            raise ValueError(
-                "objective.san is for tasks without labels: where discriminators judge labels too, they have no one "
+        faults = self.task.faults(self)
+        if self.objective.san and self.task.vocabularies:
+            faults.append(
+                "objective.san is for tasks without labels: a discriminator that also judges labels has no single "
                 "direction; leave it out"
             )
-        if self.trainer.refinement_start and not getattr(self.generator, "refinements", 0):
-            raise ValueError("trainer.refinement_start is for generators with refinements: set it to 0")
-        if self.task.name == "generation":
-            self._check_generation()
-            return self
-        if not any(getattr(self.objective.weights, name) for name in RECONSTRUCTION):
-            raise ValueError("objective.weights: at least one reconstruction term must have a weight above 0")
-        if self.objective.weights.diversity:
-            raise ValueError("objective.weights.diversity is for generation: a vocoder copies its one target")
-        if self.data.segment_length % features.hop_length:
-            raise ValueError(
-                f"data.segment_length {self.data.segment_length} must be a multiple of "
-                f"task.features.hop_length {features.hop_length}"
-            )
-        longest = max(features.n_fft, *(n_fft for n_fft, _, _ in self.objective.mel_resolutions))
-        if self.data.segment_length < longest:
-            raise ValueError(f"data.segment_length {self.data.segment_length} is shorter than an n_fft of {longest}")
-        if self.trainer.adversarial_start < 1 and not self.discriminators:
-            raise ValueError("no discriminators: list some, or set trainer.adversarial_start to 1")
+        if faults:
+            raise ValueError("\n  ".join(faults))
         return self
-
-    def _check_generation(self) -> None:
-        if self.data.segment_length != self.task.length:
-            raise ValueError(f"data.segment_length {self.data.segment_length} must be task.length {self.task.length}")
-        if not self.discriminators or self.trainer.adversarial_start > 0:
-            raise ValueError("generation needs discriminators, and trainer.adversarial_start 0: they are its only loss")
-        if self.task.output == "mel":
-            f = self.task.features
-            wanted = (f.n_fft, f.hop_length, f.n_mels)
-            if any(d.name != "frames" or set(d.resolutions) != {wanted} for d in self.discriminators):
-                raise ValueError(
-                    f"task.output is mel: discriminators can only be frames with resolutions [{list(wanted)}]"
-                )
-        weights, usual, own = self.objective.weights, Weights(), (*RECONSTRUCTION, "feature_matching")
-        if asked := [name for name, w in weights if w > 0 and name in own and w != getattr(usual, name)]:
-            raise ValueError(f"objective.weights: generation copies nothing and has no {', '.join(asked)} term")
-        if not weights.adversarial:
-            raise ValueError("objective.weights.adversarial must be above 0: generation has no other loss")
-        if self.objective.balancer:
-            raise ValueError("objective.balancer balances a game with reconstruction, which generation hasn't")
 
 
 def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe and apply dotted overrides (``["trainer.max_steps=1000"]``).
 
     Raises:
-        UserError: the file is missing, or anything in it is wrong; all faults at once.
+        UserError: the file is missing, or anything in it is wrong; reports all faults at once.
     """
-    return config.parse(Recipe, config.override(config.read_yaml(path), overrides), str(path))
+    recipe = config.parse(Recipe, config.override(config.read_yaml(path), overrides), str(path))
+    recipe._folder = Path(path).parent
+    return recipe

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from wavegan import audio
+from wavegan.audio.pictures import grid_figure, spectrogram_figure
 from wavegan.core.errors import UserError
+from wavegan.tasks.base import Clips, Grid, Pair
 
 
 class Tracker:
-    """Writes what a run has to show into ``folder``; after a resume, what lies behind ``step`` is dropped."""
+    """Writes the logs and samples of a run into ``folder``; a resume drops lines after ``step``."""
 
     def __init__(self, folder: Path, step: int = 0, wandb: str | None = None):
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.validated: dict[str, float] | None = None  # what was measured at the step that a resumed run begins at
+        self.validated: dict[str, float] | None = None  # metrics logged at the step that a resumed run begins at
         path = folder / "metrics.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -42,6 +45,17 @@ class Tracker:
             self.board.add_scalar(name, value, step)
         if self.wandb:
             self.wandb.log({"step": step, **values})
+
+    def write(self, step: int, samples: Sequence[Pair | Clips | Grid], sample_rate: int) -> None:
+        """Write the samples of a validation."""
+        for sample in samples:
+            match sample:
+                case Pair(name, real, fake):
+                    self.sample(step, name, real, fake, sample_rate)
+                case Clips(name, waveforms):
+                    self.clips(step, name, waveforms, sample_rate)
+                case Grid(rows):
+                    self.grid(step, rows)
 
     def sample(self, step: int, name: str, real: Tensor, fake: Tensor, sample_rate: int) -> None:
         """A validation clip, (T,) each: the copy as a wav, real beside fake as a picture."""
@@ -86,42 +100,6 @@ def _start_wandb(project: str, folder: Path):  # noqa: ANN202
     except ModuleNotFoundError:
         raise UserError("trainer.wandb needs the package 'wandb': pip install 'wavegan[wandb]'.") from None
     return wandb.init(project=project, name=folder.name, id=folder.name, dir=str(folder), resume="allow")
-
-
-def spectrogram_figure(waveforms: dict[str, Tensor], sample_rate: int, title: str = ""):  # noqa: ANN201
-    """A matplotlib figure: the spectrogram of each waveform (T,), side by side, in dB, 80 dB of range."""
-    from matplotlib.figure import Figure  # without pyplot: no global state, no display
-
-    figure = Figure(figsize=(5 * len(waveforms), 3.5), layout="constrained")
-    axes = figure.subplots(1, len(waveforms), squeeze=False, sharey=True)[0]
-    n_fft = 2 ** round(np.log2(sample_rate * 0.032))
-    for ax, (name, waveform) in zip(axes, waveforms.items(), strict=True):
-        samples = np.asarray(waveform, dtype=np.float64)
-        samples = np.pad(samples, (0, max(n_fft - len(samples), 0)))
-        ax.specgram(
-            samples + 1e-9, NFFT=n_fft, Fs=sample_rate, noverlap=n_fft * 3 // 4, vmin=-120, vmax=-40, cmap="magma"
-        )
-        ax.set(title=name, xlabel="seconds")
-    axes[0].set_ylabel("Hz")
-    figure.suptitle(title)
-    return figure
-
-
-def grid_figure(rows: dict[str, Tensor], title: str = ""):  # noqa: ANN201
-    """A matplotlib figure: a row of log-mels (N, M, F) for each name, 9 nepers (80 dB) below the loudest shown."""
-    from matplotlib.figure import Figure
-
-    columns = max(len(mels) for mels in rows.values())
-    top = max(float(mels.max()) for mels in rows.values())
-    figure = Figure(figsize=(1.3 * columns + 0.8, 0.9 * len(rows) + 0.4), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for row, (name, mels) in zip(axes, rows.items(), strict=True):
-        for ax, mel in zip(row, mels, strict=False):
-            ax.imshow(mel.numpy(), origin="lower", aspect="auto", vmin=top - 9, vmax=top, cmap="magma")
-            ax.set(xticks=[], yticks=[])
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    figure.suptitle(title)
-    return figure
 
 
 def _step_of(line: str) -> float:

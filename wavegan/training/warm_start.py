@@ -1,7 +1,8 @@
-"""What fresh networks begin as: parts of other runs, a whole generator to fine-tune, the discriminators of a run."""
+"""Initial weights: parts of other runs, a whole generator to fine-tune, the discriminators of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from wavegan.training.recipe import Recipe
 
 
 def begin(recipe: Recipe, generator: nn.Module, discriminators: Discriminators) -> None:
-    """Give fresh networks the weights that ``trainer`` names.
+    """Load the initial weights that the ``trainer`` section names.
 
     Raises:
         UserError: a checkpoint whose contract, labels or shapes are not the recipe's.
@@ -35,8 +36,8 @@ def begin(recipe: Recipe, generator: nn.Module, discriminators: Discriminators) 
     for name, folder in c.initial_weights.items():
         source, contents = native.load_generator(folder)
         _refuse_other(recipe, folder, contents)
-        own = getattr(source, name, None) or source  # the same part of it, or the whole
-        load_tensors(part(generator, name), own.state_dict(), folder / native.GENERATOR)
+        weights = getattr(source, name, None) or source  # the same part of it, or the whole
+        load_tensors(part(generator, name), weights.state_dict(), folder / native.GENERATOR)
     if c.initial_discriminators:
         own, path = discriminators.state_dict(), c.initial_discriminators
         if path.is_file():
@@ -61,11 +62,23 @@ def part(generator: nn.Module, name: str) -> nn.Module:
     Raises:
         UserError: it has no such part.
     """
-    parts = {n: one for n, one in generator.named_children() if one is not None}
+    parts = {n: child for n, child in generator.named_children() if child is not None}
     if name not in parts:
         known = ", ".join(parts)
         raise UserError(f"The generator has no part '{name}' for trainer.initial_weights or frozen: {known}.")
     return parts[name]
+
+
+def freeze(generator: nn.Module, names: Sequence[str]) -> None:
+    """Take the named parts of a generator out of training.
+
+    Raises:
+        UserError: it has no such part, or nothing would be left to train.
+    """
+    for name in names:
+        part(generator, name).requires_grad_(False)
+    if not any(p.requires_grad for p in generator.parameters()):
+        raise UserError("trainer.frozen leaves nothing of the generator to train.")
 
 
 def load_folded(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
@@ -90,8 +103,10 @@ def load_folded(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path)
 def _refuse_other(recipe: Recipe, folder: Path, contents: CheckpointConfig) -> None:
     task = recipe.task
     difference = task.features.diff(contents.task.features)
-    if contents.task.name == task.name and contents.task.conditions != task.conditions:
-        difference |= {"conditions": (task.conditions, contents.task.conditions)}
+    if contents.task.name == task.name and contents.task.vocabularies != task.vocabularies:
+        difference |= {"conditions": (task.vocabularies, contents.task.vocabularies)}
     if difference:
-        shown = "; ".join(f"{k}: recipe {ours}, there {theirs}" for k, (ours, theirs) in difference.items())
+        shown = "; ".join(
+            f"{k}: the recipe has {ours}, the checkpoint {theirs}" for k, (ours, theirs) in difference.items()
+        )
         raise UserError(f"{folder} does not fit the recipe: {shown}.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
-from wavegan.checkpoints.formats.hifigan import HiFiGANSettings, generator_fields, log_mel, nest, refuse_odd
+from wavegan.checkpoints.formats.hifigan import HiFiGANSettings, generator_fields, log_mel, nest
 from wavegan.checkpoints.formats.source import Imported, Source
+from wavegan.checkpoints.formats.weights import renamed
 from wavegan.models.generators import BigVGANConfig
 from wavegan.models.layers import AntiAliased, half_band
 from wavegan.tasks.vocoder import VocoderConfig
@@ -27,7 +27,6 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> Imported:
     settings, features = source.parse(BigVGANSettings), log_mel(source)
-    refuse_odd(source, settings)
     filters = [name for name in source.tensors if name.endswith((".upsample.filter", ".downsample.lowpass.filter"))]
     for name in filters:
         source.same_table(name, half_band(AntiAliased.TAPS))
@@ -38,6 +37,5 @@ def read(source: Source) -> Imported:
     for name in ("activation", "snake_logscale", "use_tanh_at_final", "use_bias_at_final"):
         fields[name] = getattr(settings, name)
     generator = source.parse(BigVGANConfig, fields)
-    renamed = {re.sub(r"^ups\.(\d{1,6})\.0\.", r"ups.\1.", name): tensor for name, tensor in tensors.items()}
-    renamed = nest(renamed, len(generator.resblock_kernel_sizes))
-    return Imported(source.name, VocoderConfig(features=features), generator, renamed)
+    tensors = renamed(nest(tensors, len(generator.resblock_kernel_sizes)), {r"^ups\.(\d{1,6})\.0\.": r"ups.\1."})
+    return Imported(source.name, VocoderConfig(features=features), generator, tensors)

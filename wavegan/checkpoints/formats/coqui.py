@@ -1,4 +1,4 @@
-"""HiFi-GAN of Coqui TTS: config.json, whose ``audio`` part says how mels are made, and one file of weights."""
+"""HiFi-GAN of Coqui TTS: config.json, with the mel settings in ``audio``, and one file of weights."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ import torch
 from pydantic import Field
 
 from wavegan.audio.log_mel import LogMelConfig
-from wavegan.checkpoints.formats.hifigan import (
-    Block,
-    HiFiGANSettings,
-    Sizes,
-    assemble,
-    generator_part,
-    is_hifigan,
-    refuse_odd,
-)
+from wavegan.checkpoints.formats.hifigan import Block, HiFiGANSettings, Sizes, assemble, generator_part, is_hifigan
 from wavegan.checkpoints.formats.source import Bands, FFTSize, Imported, Settings, Size, Source
 
 GENERATOR = "hifigan_generator"
-FLOOR = 1e-5  # of TTS/utils/audio.py, which the published models learned from
-NOTE = "Mels of newer versions of Coqui go down to 1e-8; here, as with those that published models are of, to 1e-5."
+FLOOR = 1e-5  # of TTS/utils/audio.py, which the published models were trained with
+NOTE = "Newer versions of Coqui make mels with a floor of 1e-8; here it is 1e-5, as in those of the published models."
 
 
 class FactorSettings(HiFiGANSettings):
@@ -69,10 +61,8 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> Imported:
     settings = source.parse(CoquiSettings)
-    if settings.generator_model != GENERATOR:
-        raise source.refuse(f"its generator is {settings.generator_model!r}; of Coqui's, only {GENERATOR} is supported")
+    source.require("", {"generator_model": settings.generator_model}, {"generator_model": GENERATOR})
     generator = source.parse(FactorSettings, settings.generator_model_params)
-    refuse_odd(source, generator)
     tensors = generator_part(source, "model_g.")
     if settings.generator_model_params.get("conv_post_bias") is False:
         tensors.setdefault("conv_post.bias", torch.zeros(1))
@@ -81,10 +71,10 @@ def read(source: Source) -> Imported:
 
 
 def log_mel(source: Source, s: AudioSettings) -> tuple[LogMelConfig, str]:
-    """The feature contract of ``AudioProcessor.melspectrogram``, and a note on what a contract can't say.
+    """The feature contract of ``AudioProcessor.melspectrogram``, and a note on differences.
 
     Decibels are D = gain * log(x), x at least FLOOR. Normalisation maps ref + min to the bottom of its range, 0 or
-    -max_norm, and ref to the top, max_norm, and clips. The bottom is a floor of x; a top a contract hasn't.
+    -max_norm, and ref to the top, max_norm, and clips. The bottom is a floor of x; a contract has no ceiling.
     """
     if s.preemphasis or not s.do_amp_to_db_mel:
         raise source.refuse("its audio has preemphasis, or mels without a logarithm; neither is supported")
@@ -104,7 +94,7 @@ def log_mel(source: Source, s: AudioSettings) -> tuple[LogMelConfig, str]:
         if s.clip_norm:
             base = math.e if s.log_func == "np.log" else 10.0
             floor = max(floor, base ** min(max((loudest + least) / s.spec_gain, -20.0), 20.0))
-            notes.append(f"Coqui cuts its mels off at {top:g}; here very loud ones go above.")
+            notes.append(f"Coqui clips its mels at {top:g}; here very loud ones exceed it.")
     scale = slope * s.spec_gain  # of the logarithm: scale * L + offset = (L - mean) / std
     if (scale, offset) != (1.0, 0.0):
         fields |= {"mean": [-offset / scale] * s.num_mels, "std": [1 / scale] * s.num_mels}

@@ -23,10 +23,10 @@ SPECTRAL_NORM = {
 
 
 def read_discriminators(path: Path, discriminators: Discriminators) -> dict[str, Tensor]:
-    """The state of those members of ``discriminators`` that the file has, by our names; the others may stay fresh.
+    """The weights, by our names, of those members of ``discriminators`` that the file has.
 
     Raises:
-        UserError: not such a file, or it has none of them, or of other sizes.
+        UserError: not such a file, or it has none of them, or other sizes.
     """
     state = weights.load(path, str(path))
     parts = {name: state.get(name) for name in ("mpd", "msd")} if isinstance(state, dict) else {}
@@ -37,33 +37,34 @@ def read_discriminators(path: Path, discriminators: Discriminators) -> dict[str,
         for name, tensor in members.items()
         if isinstance(name, str) and isinstance(tensor, Tensor)
     }
-    found = {}
+    weights_of_members = {}
     for i, member in enumerate(discriminators.members):
-        own = _renamed({n: t.float() for n, t in tensors.items() if n.startswith(_place(member))}, _place(member))
-        if own:
-            check_tensors(member, own, path)
-            found |= {f"members.{i}.{name}": tensor for name, tensor in own.items()}
-    if not found:
+        prefix = _prefix(member)
+        renamed = _renamed({n: t.float() for n, t in tensors.items() if n.startswith(prefix)}, prefix)
+        if renamed:
+            check_tensors(member, renamed, path)
+            weights_of_members |= {f"members.{i}.{name}": tensor for name, tensor in renamed.items()}
+    if not weights_of_members:
         raise UserError(
             f"{path} has none of the recipe's discriminators. Give a do_* file of HiFi-GAN; it has 'period' of the "
             "periods 2, 3, 5, 7, 11, and 'scale'."
         )
-    return found
+    return weights_of_members
 
 
-def _place(member: nn.Module) -> str:
-    """Where a member's tensors are in the file."""
+def _prefix(member: nn.Module) -> str:
+    """The prefix of a member's tensors in the file."""
     if isinstance(member, PeriodDiscriminator) and member.period in PERIODS:
         return f"mpd.discriminators.{PERIODS.index(member.period)}."
     return f"msd.discriminators.{member.poolings}." if isinstance(member, ScaleDiscriminator) else "none."
 
 
-def _renamed(tensors: dict[str, Tensor], place: str) -> dict[str, Tensor]:
+def _renamed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Our names and shapes: the periods' (k, 1) kernels are 1-D here."""
     renamed = {}
     for name, tensor in tensors.items():
         stem, _, kind = name.rpartition(".")
-        spelling = SPECTRAL_NORM if f"{stem}.weight_orig" in tensors else WEIGHT_NORM
+        norm = SPECTRAL_NORM if f"{stem}.weight_orig" in tensors else WEIGHT_NORM
         flat = tensor.squeeze(-1) if tensor.dim() == 4 and tensor.shape[-1] == 1 else tensor
-        renamed[f"{stem.removeprefix(place)}.{spelling.get(kind, kind)}"] = flat
+        renamed[f"{stem.removeprefix(prefix)}.{norm.get(kind, kind)}"] = flat
     return renamed

@@ -1,4 +1,4 @@
-"""Our HiFi-GAN checkpoints out, in the layout of jik876/hifi-gan: config.json and g_*, which its code loads."""
+"""Export of HiFi-GAN checkpoints in the layout of jik876/hifi-gan: config.json and g_*, which its code loads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wavegan.core.errors import UserError
 from wavegan.core.files import write_atomically
 from wavegan.models.generators import GeneratorConfig
 
-# What its training reads, at the published values (config_v1.json).
+# Training settings, at the published values (config_v1.json).
 TRAINING = {
     "num_gpus": 0,
     "batch_size": 16,
@@ -36,10 +36,12 @@ TRAINING = {
 
 
 def export_hifigan(folder: Path, output: Path) -> str:
-    """Write ``config.json`` and ``g_{step}``, whose weights, imported again, are bit-identical; returns what to know.
+    """Write ``config.json`` and ``g_{step}``; returns the path, with a note for the user.
+
+    The weights, imported again, are bit-identical.
 
     Raises:
-        UserError: another generator, or one that the published code can't build or feed.
+        UserError: another generator, or one that the published code can't build or whose mels it can't compute.
     """
     generator, contents = native.load_generator(folder)
     config, features = contents.generator, contents.task.features
@@ -55,39 +57,37 @@ def export_hifigan(folder: Path, output: Path) -> str:
     path = output / f"g_{contents.step:08d}"
     write_atomically(path, buffer.getbuffer())
     write_atomically(output / "config.json", json.dumps(settings, indent=4).encode())
-    note = "" if features.n_mels == 80 else f": HiFi-GAN's code has 80 bands built in; make them {features.n_mels}."
+    note = "" if features.n_mels == 80 else f": HiFi-GAN's code hard-codes 80 bands; change them to {features.n_mels}."
     return f"{path}{note}"
 
 
 def _check(folder: Path, config: GeneratorConfig, features: LogMelConfig) -> None:
     if config.name != "hifigan":
-        raise UserError(f"{folder} has a '{config.name}' generator; HiFi-GAN's layout is for 'hifigan'.")
+        raise UserError(f"{folder} has a '{config.name}' generator; HiFi-GAN's layout is only for 'hifigan'.")
     odd = [k for k, rate in zip(config.upsample_kernel_sizes, config.upsample_rates, strict=True) if (k - rate) % 2]
     if config.causal or odd:
-        lacks = "causal convolutions" if config.causal else "an odd difference of upsample kernel and rate"
-        raise UserError(f"{folder} has {lacks}, which the published code hasn't.")
+        extra = "causal convolutions" if config.causal else "an odd difference of upsample kernel and rate"
+        raise UserError(f"{folder} has {extra}, which the published code doesn't support.")
     if difference := features.diff(_published(features)):
         shown = "; ".join(f"{name} {ours}, there {theirs}" for name, (ours, theirs) in difference.items())
-        raise UserError(f"{folder} reads other mels than the published code makes: {shown}.")
+        raise UserError(f"{folder} reads other mels than the published code computes: {shown}.")
 
 
 def _published(features: LogMelConfig) -> LogMelConfig:
-    """What the published code makes of the same sizes. Its epsilon lies below its floor: any as small is the same."""
+    """The published convention in the same sizes. Its epsilon is below its floor: any smaller one is equivalent."""
     sizes = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax")
     epsilon = features.epsilon if features.epsilon <= 1e-9 else 1e-9
     return mel_conventions.named("hifigan", **{name: getattr(features, name) for name in sizes}, epsilon=epsilon)
 
 
 def _with_weight_norm(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each weight as its own direction, and its norm. ``weights.fold`` gives the same bits again, PyTorch's own product
-    the same to its rounding.
-    """
-    spelt = {}
+    """Each weight as direction and norm; ``weights.fold`` restores it exactly, PyTorch's product up to rounding."""
+    normed = {}
     for name, tensor in tensors.items():
         if not name.endswith(".weight"):
-            spelt[name] = tensor
+            normed[name] = tensor
             continue
         norm = norms(tensor)
-        spelt[f"{name}_g"] = norm
-        spelt[f"{name}_v"] = torch.where(norm > 0, tensor, 1.0)  # a row of zeros has no direction: any, times 0
-    return spelt
+        normed[f"{name}_g"] = norm
+        normed[f"{name}_v"] = torch.where(norm > 0, tensor, 1.0)  # a row of zeros: any direction, times 0
+    return normed

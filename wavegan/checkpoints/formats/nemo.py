@@ -7,15 +7,17 @@ from typing import Any, Literal
 from pydantic import Field
 
 from wavegan.audio.log_mel import LogMelConfig, mel_filterbank, mel_window
-from wavegan.checkpoints.formats.hifigan import HiFiGANSettings, assemble, flatten, is_hifigan, refuse_odd
+from wavegan.checkpoints.formats.hifigan import HiFiGANSettings, assemble, flatten, is_hifigan
 from wavegan.checkpoints.formats.source import Bands, FFTSize, Imported, Settings, Size, Source
 
 GENERATOR = "nemo.collections.tts.modules.hifigan_modules.Generator"
 FILTERBANKS = (
     "nemo.collections.asr.parts.preprocessing.features.FilterbankFeatures",
-    "nemo.collections.asr.parts.features.FilterbankFeatures",  # of version 1.0, where HiFi-GAN came
+    "nemo.collections.asr.parts.features.FilterbankFeatures",  # in version 1.0, the first with HiFi-GAN
 )
-TABLES = "audio_to_melspec_precessor."  # so spelt in the weights
+TABLES = "audio_to_melspec_precessor."  # sic
+SUPPORTED = {"window": "hann", "normalize": None, "log": True, "frame_splicing": 1, "stft_conv": False}
+SUPPORTED |= {"log_zero_guard_type": "clamp"}
 
 
 class PreprocessorSettings(Settings):
@@ -37,7 +39,7 @@ class PreprocessorSettings(Settings):
     log_zero_guard_value: float = Field(2**-24, gt=0)
     frame_splicing: int = 1
     exact_pad: bool = False
-    stft_exact_pad: bool = False  # what the first HiFi-GANs call it
+    stft_exact_pad: bool = False  # its name in the first HiFi-GANs
     stft_conv: bool = False
     use_grads: bool = False
     mag_power: float = 2.0
@@ -60,12 +62,10 @@ def recognises(source: Source) -> bool:
 def read(source: Source) -> Imported:
     parts = source.parse(NeMoSettings)
     settings = source.parse(GeneratorSettings, parts.generator)
-    if settings.target != GENERATOR:
-        raise source.refuse(f"its generator is {settings.target!r}; only {GENERATOR} is supported")
-    refuse_odd(source, settings)
+    source.require("generator.", {"_target_": settings.target}, {"_target_": GENERATOR})
     features = _log_mel(source, source.parse(PreprocessorSettings, parts.preprocessor))
     tensors = source.part("generator.")
-    if any(name.startswith("resblocks.0.0.") for name in tensors):  # numbered through in older versions
+    if any(name.startswith("resblocks.0.0.") for name in tensors):  # older versions have one index
         tensors = flatten(tensors, len(settings.resblock_kernel_sizes))
     imported = assemble(source, settings, tensors, features)
     source.same_table(f"{TABLES}fb", mel_filterbank(features).T)
@@ -74,13 +74,10 @@ def read(source: Source) -> Imported:
 
 
 def _log_mel(source: Source, s: PreprocessorSettings) -> LogMelConfig:
-    """The feature contract of FilterbankFeatures, whose Hann window is the symmetric one."""
+    """The feature contract of FilterbankFeatures, with its symmetric Hann window."""
     if s.target not in FILTERBANKS:
         raise source.refuse(f"its preprocessor is {s.target!r:.90}; only {FILTERBANKS[0]} is supported")
-    supported = {"window": "hann", "normalize": None, "log": True, "frame_splicing": 1, "stft_conv": False}
-    for name, value in (supported | {"log_zero_guard_type": "clamp"}).items():
-        if getattr(s, name) != value:
-            raise source.refuse(f"its preprocessor has {name} {getattr(s, name)!r:.60}; only {value!r} is supported")
+    source.require("preprocessor.", s.model_dump(), SUPPORTED)
     if s.preemph:
         raise source.refuse(f"its preprocessor has preemph {s.preemph}; only mels without pre-emphasis are supported")
     n_fft = s.n_fft or 2 ** (s.n_window_size - 1).bit_length()

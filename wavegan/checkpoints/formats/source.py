@@ -1,15 +1,16 @@
-"""A foreign checkpoint as it lies on the disk: its settings and its tensors.
+"""The files of a foreign checkpoint: its settings and its tensors.
 
-Its files come from strangers: no code in them is run, and nothing is allocated that they don't hold.
+The files are untrusted: no code in them is run, and no memory is allocated for more than they hold.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -25,7 +26,7 @@ from wavegan.core.errors import UserError, one_line
 from wavegan.models.generators import GeneratorConfig
 from wavegan.tasks.vocoder import VocoderConfig
 
-# SpeechBrain's hyperparams.yaml comes first: some of its models have a config.json too, which says little.
+# SpeechBrain's hyperparams.yaml comes first: some of its models also have a config.json without sizes.
 SETTINGS = ("hyperparams.yaml", "config.json", "config.yaml", "config.yml", "model_config.yaml")
 SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".pkl", ".safetensors")  # of weights
 MOST_SETTINGS = 2**20  # bytes
@@ -36,9 +37,9 @@ FFTSize = Annotated[int, Field(ge=16, le=8192)]  # no vocoder has more, and tabl
 
 
 class Imported(NamedTuple):
-    """A foreign generator in our terms: ``tensors`` has our names, float32, weight norm multiplied out.
+    """A foreign generator, converted: ``tensors`` has our names, float32, weight norm multiplied out.
 
-    ``note``: what is not quite as it was there, for the user to know.
+    ``note``: differences from the original, for the user.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Imported(NamedTuple):
 
 
 class Settings(Config):
-    """Base of a format's settings, in the format's own names: keys that we don't need are ignored."""
+    """Base of a format's settings, in the format's own names; unknown keys are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -57,8 +58,7 @@ class Settings(Config):
 class Source:
     """A folder; a weights file beside its settings, or a folder below; or an archive (.nemo, .tar.gz) of both.
 
-    ``path`` is what was given, ``name`` what to call the model: by default as its folder or file. ``note``: which of
-    several weights were taken.
+    ``name`` defaults to the name of the folder or file. ``note``: which of several weights were chosen.
     """
 
     def __init__(self, path: Path | str, name: str = ""):
@@ -82,28 +82,26 @@ class Source:
             self.weights_name = self._choose_weights()
 
     def _choose_weights(self) -> str:
-        """The file of a generator's weights; of the same at several steps the last."""
+        """The file of a generator's weights; of several steps, the last."""
 
         def named(name: str) -> bool:
             return name.startswith(("g_", "generator"))
 
-        found = [n for n in self.files if n.endswith((*SUFFIXES, *tar.SUFFIXES)) or named(n)]
-        found = [n for n in found if not n.startswith("do_") and "discriminator" not in n and "optim" not in n]
-        for best in ([n for n in found if named(n)], [n for n in found if n.endswith(".safetensors")]):
-            found = best or found
-        if len(found) > 1 and (last := _last(found)):
-            self.note = f"Of {', '.join(found[:5])}, this is {last}. "
+        names = [n for n in self.files if n.endswith((*SUFFIXES, *tar.SUFFIXES)) or named(n)]
+        names = [n for n in names if not n.startswith("do_") and "discriminator" not in n and "optim" not in n]
+        for preferred in ([n for n in names if named(n)], [n for n in names if n.endswith(".safetensors")]):
+            names = preferred or names
+        if len(names) > 1 and (last := _last(names)):
+            self.note = f"Of {', '.join(names[:5])}, this is {last}. "
             return last
-        if len(found) != 1:
-            names = ", ".join(found[:5]) or "none: it is not a checkpoint"
-            raise UserError(
-                f"{self.path} should hold one file of weights, found {names}. Give the path of the one you mean."
-            )
-        return found[0]
+        if len(names) != 1:
+            listed = ", ".join(names[:5]) or "none: it is not a checkpoint"
+            raise UserError(f"{self.path} should hold one file of weights, found {listed}. Give the path of one.")
+        return names[0]
 
     @cached_property
     def settings_name(self) -> str:
-        """Which file holds the settings: one with a usual name, or the only .json or .yaml."""
+        """The file of the settings: one with a usual name, or the only .json or .yaml."""
         usual = [name for name in SETTINGS if name in self.files]
         others = [name for name in self.files if name.endswith((".json", ".yaml", ".yml"))]
         if not usual and len(others) != 1:
@@ -120,13 +118,13 @@ class Source:
         name, data = self.settings_name, self.read(self.settings_name, MOST_SETTINGS)
         try:
             text = data.decode("utf-8-sig")
-            found = json.loads(_without_comments(text)) if name.endswith(".json") else config.load_yaml(text, _Loader)
+            loaded = json.loads(_without_comments(text)) if name.endswith(".json") else config.load_yaml(text, _Loader)
         except (ValueError, RecursionError) as error:
             kind = "JSON" if name.endswith(".json") else "safe YAML"
             raise UserError(f"{self.label(name)} is not {kind} ({one_line(error)}).") from None
-        if not isinstance(found, dict):
-            raise UserError(f"{self.label(name)} should hold a mapping, found {type(found).__name__}.")
-        return found
+        if not isinstance(loaded, dict):
+            raise UserError(f"{self.label(name)} should hold a mapping, found {type(loaded).__name__}.")
+        return loaded
 
     def parse(self, kind: type[ConfigT], data: Any = None) -> ConfigT:
         """The settings, or a part of them, as a ``Settings`` class.
@@ -138,25 +136,25 @@ class Source:
 
     @cached_property
     def state(self) -> Any:
-        """What the weights file holds, wrappers, optimizers and all."""
+        """The whole contents of the weights file."""
         return weights.load(self.files[self.weights_name], self.label(self.weights_name))
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors inside the wrappers, weight norm as it is."""
+        """The tensors without wrappers, weight norm as stored."""
         tensors, averaged = weights.unwrap(self.state, self.label(self.weights_name))
         self.note += f"Its weights are the averaged ones, {averaged}. " if averaged else ""
         return tensors
 
     @cached_property
     def folded(self) -> dict[str, Tensor]:
-        """The tensors as float32, weight norm multiplied out: what most formats want."""
+        """The tensors as float32, weight norm multiplied out."""
         return self.part("")
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors under ``prefix``, without it, folded."""
-        inside = {name[len(prefix) :]: tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
-        return weights.fold(inside, self.label(self.weights_name))
+        inner = {name[len(prefix) :]: tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
+        return weights.fold(inner, self.label(self.weights_name))
 
     def read(self, name: str, most: int) -> bytes:
         """A file beside the weights, such as stats.h5, of at most ``most`` bytes."""
@@ -167,49 +165,46 @@ class Source:
         return file if isinstance(file, bytes) else file.read_bytes()
 
     def label(self, name: str) -> str:
-        """How messages name a file of this source."""
+        """The name of a file in messages."""
         file = self.files.get(name)
         return str(file) if isinstance(file, Path) else f"{self.path}: {name}"
 
     def refuse(self, reason: str) -> UserError:
-        """The error of a checkpoint that contradicts itself or isn't supported; ``reason`` is a clause or two."""
+        """The error of an inconsistent or unsupported checkpoint; ``reason`` is a clause or two."""
         return UserError(f"{self.label(self.weights_name)}: {reason}.")
 
-    def agree(self, what: str, setting: Any, found: Any) -> None:
-        """Raise where the settings say one thing of a size and the tensors another; None says nothing."""
-        if setting is not None and setting != found:
+    def require(self, section: str, settings: dict[str, Any], only: dict[str, Any]) -> None:
+        """Check settings for which one value is supported; ``section`` is a prefix such as "preprocessor."."""
+        for key, value in only.items():
+            if (given := settings.get(key, value)) != value:
+                raise self.refuse(f"its {section}{key} is {reprlib.repr(given)}; only {value!r} is supported")
+
+    def agree(self, quantity: str, setting: Any, size: Any) -> None:
+        """Check that a setting, unless it is None, equals the size of the tensors."""
+        if setting is not None and setting != size:
             raise UserError(
-                f"{self.label(self.settings_name)} says {what} {reprlib.repr(setting)}, but the weights in "
-                f"{self.label(self.weights_name)} have {reprlib.repr(found)}. They don't belong together."
+                f"{self.label(self.settings_name)} says {quantity} {reprlib.repr(setting)}, but the weights in "
+                f"{self.label(self.weights_name)} have {reprlib.repr(size)}. They don't belong together."
             )
 
+    def shape(self, tensors: dict[str, Tensor], name: str, dimensions: int) -> Sequence[int]:
+        """The shape of a tensor that must exist."""
+        if name not in tensors or tensors[name].dim() != dimensions:
+            actual = f"it is {tuple(tensors[name].shape)}" if name in tensors else "it is missing"
+            raise self.refuse(f"expected {name} with {dimensions} dimensions, {actual}")
+        return tensors[name].shape
+
     def same_table(self, name: str, expected: Tensor) -> None:
-        """Raise where a constant that the checkpoint holds too, such as its filterbank, is not what we compute."""
-        found = self.tensors.get(name)
-        if found is None:
-            return
-        found = found.float().reshape(expected.shape) if found.numel() == expected.numel() else None
-        difference = float("inf") if found is None else float((found - expected).abs().max())
+        """Check a constant that the checkpoint also holds, such as its filterbank, against our own."""
+        table, difference = self.tensors.get(name, expected).float(), math.inf
+        if table.numel() == expected.numel():
+            difference = float((table.reshape(expected.shape) - expected).abs().max())
         if not difference < 1e-4 * float(expected.abs().max()):
-            raise self.refuse(f"its {name} is not what its settings make it, by {difference:.2g}: another convention")
-
-
-def shape(source: Source, tensors: dict[str, Tensor], name: str, dimensions: int) -> Sequence[int]:
-    """The shape of a tensor that must be there."""
-    if name not in tensors or tensors[name].dim() != dimensions:
-        found = f"it is {tuple(tensors[name].shape)}" if name in tensors else "it is missing"
-        raise source.refuse(f"expected {name} with {dimensions} dimensions, {found}")
-    return tensors[name].shape
-
-
-def numbered(names: Iterable[str], prefix: str) -> int:
-    """How many entries of a list there are under ``prefix``: the numbers 0, 1, ... that follow it, without a gap."""
-    found = {name[len(prefix) :].split(".")[0] for name in names if name.startswith(prefix)}
-    return next(i for i in range(len(found) + 1) if str(i) not in found)
+            raise self.refuse(f"its {name} differs from that of its settings by {difference:.2g}: another convention")
 
 
 def _last(names: list[str]) -> str | None:
-    """Of one generator's files the one without a number of steps, such as BigVGAN's, or else with the highest."""
+    """The file without a number of steps, such as BigVGAN's, or else with the highest; None for several generators."""
     final, *others = {re.sub(r"_\d+\w*steps", "", name) for name in names}
     if final in names and not others:
         return final
@@ -220,14 +215,14 @@ def _last(names: list[str]) -> str | None:
 
 
 def _without_comments(text: str) -> str:
-    """JSON without the // comments that Coqui's configurations have; what stands in quotes stays."""
+    """Remove the // comments of Coqui's configurations from JSON, except inside strings."""
     return re.sub(r'("(?:\\.|[^"\\])*"?)|//[^\n]*', lambda match: match[1] or "", text)
 
 
 class _Loader(config.Loader):
     """Tuples become lists, local tags such as HyperPyYAML's ``!new:`` are dropped, ``<<`` is an error.
 
-    ``!!python/...`` names code; merges of merges grow without bound.
+    ``!!python/...`` names code; nested merges grow exponentially.
     """
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:

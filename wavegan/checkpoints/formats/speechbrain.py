@@ -8,17 +8,18 @@ from typing import Any, Literal
 
 from wavegan.audio.log_mel import LogMelConfig
 from wavegan.checkpoints.formats.coqui import FactorSettings
-from wavegan.checkpoints.formats.hifigan import assemble, refuse_odd
-from wavegan.checkpoints.formats.source import Bands, FFTSize, Imported, Settings, Size, Source, shape
+from wavegan.checkpoints.formats.hifigan import assemble
+from wavegan.checkpoints.formats.source import Bands, FFTSize, Imported, Settings, Size, Source
+from wavegan.checkpoints.formats.weights import renamed
 
 NOTE = (
-    "SpeechBrain's convolutions reflect the signal at its ends, where here zeros are; the first and last frames differ "
-    "a little from its own, those between are the same."
+    "SpeechBrain's convolutions pad the ends by reflection, these with zeros: the first and last frames differ a "
+    "little, those between are the same."
 )
 
 
 class MelSettings(Settings):
-    """The mel's keys in its recipes. Published models lack most of them: the defaults are what all recipes have."""
+    """The mel settings of its recipes. Published models lack most of them; the defaults are those of all recipes."""
 
     sample_rate: int
     hop_length: Size | None = None
@@ -41,9 +42,8 @@ def recognises(source: Source) -> bool:
 def read(source: Source) -> Imported:
     settings = _resolved(source.settings)
     generator, mel = source.parse(FactorSettings, settings), source.parse(MelSettings, settings)
-    refuse_odd(source, generator)
-    tensors = {re.sub(r"\.conv\.(weight|bias)$", r".\1", name): tensor for name, tensor in source.folded.items()}
-    bands = mel.n_mel_channels or shape(source, tensors, "conv_pre.weight", 3)[1]
+    tensors = renamed(source.folded, {r"\.conv\.(weight|bias)$": r".\1"})
+    bands = mel.n_mel_channels or source.shape(tensors, "conv_pre.weight", 3)[1]
     hop_length = mel.hop_length or math.prod(generator.upsample_rates)
     fields = {"sample_rate": mel.sample_rate, "n_fft": mel.n_fft, "hop_length": hop_length, "n_mels": bands}
     fields |= {"win_length": mel.win_length, "fmin": mel.mel_fmin, "fmax": mel.mel_fmax, "power": mel.power}
@@ -52,7 +52,7 @@ def read(source: Source) -> Imported:
 
 
 def _resolved(settings: dict[str, Any]) -> dict[str, Any]:
-    """The keys at the top and those of ``generator``; HyperPyYAML's ``!ref <name>`` is the value of that key."""
+    """The top-level keys and those of ``generator``; HyperPyYAML's ``!ref <name>`` is replaced by that key's value."""
     generator = settings.get("generator")
     merged = settings | (generator if isinstance(generator, dict) else {})
     strings = {key: value for key, value in merged.items() if isinstance(value, str)}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from wavegan.audio.log_mel import LogMelConfig
-from wavegan.checkpoints.formats.hifigan import HiFiGANSettings, assemble, refuse_odd
+from wavegan.checkpoints.formats.hifigan import HiFiGANSettings, assemble
 from wavegan.checkpoints.formats.source import Bands, Imported, Source
+from wavegan.checkpoints.formats.weights import renamed
 
 
 class SpeechT5Settings(HiFiGANSettings):
@@ -24,10 +25,8 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> Imported:
     settings = source.parse(SpeechT5Settings)
-    refuse_odd(source, settings)
-    if settings.leaky_relu_slope != 0.1:
-        raise source.refuse(f"its leaky_relu_slope is {settings.leaky_relu_slope}; only 0.1 is supported")
-    tensors = {name.replace("upsampler.", "ups.", 1): tensor for name, tensor in source.folded.items()}
+    source.require("", settings.model_dump(), {"leaky_relu_slope": 0.1})
+    tensors = renamed(source.folded, {r"^upsampler\.": "ups."})
     statistics = {"mean": tensors.pop("mean", None), "std": tensors.pop("scale", None)}
     # SpeechT5FeatureExtractor's: 64 ms every 16 ms, an n_fft that is a power of 2, 80 to 7600 Hz.
     window, hop = (milliseconds * settings.sampling_rate // 1000 for milliseconds in (64, 16))

@@ -1,4 +1,4 @@
-"""Archives of other projects: tar files (NeMo's .nemo, ParallelWaveGAN's .tar.gz), unpacked in memory."""
+"""Tar archives of other projects (NeMo's .nemo, ParallelWaveGAN's .tar.gz), unpacked in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCK = 2**20
 
 
 class _Budget:
-    """A file to read from, up to a number of bytes: tarfile believes the sizes that headers claim."""
+    """A file with a limit on the bytes read: tarfile trusts the sizes in headers."""
 
     def __init__(self, path: Path, file: BinaryIO):
         self.path, self.file, self.left = path, file, 2**24 + 10 * path.stat().st_size
@@ -25,12 +25,12 @@ class _Budget:
         data = self.file.read(size)
         self.left -= len(data)
         if self.left < 0:
-            raise UserError(f"{self.path} unpacks to far more than its own size: not a checkpoint.")
+            raise UserError(f"{self.path} unpacks to far more than its own size: it is not a checkpoint.")
         return data
 
 
 def is_archive(path: Path) -> bool:
-    """Whether it is a tar file, by its contents: what is named .pth.tar seldom is one."""
+    """Return True for a tar file, by its contents: files named .pth.tar rarely are."""
     try:
         with path.open("rb") as file, _open(path, file):
             return True
@@ -39,16 +39,16 @@ def is_archive(path: Path) -> bool:
 
 
 def read(path: Path) -> dict[str, Path | bytes]:
-    """The files of an archive by their last names; nothing is written, wherever their paths point.
+    """The files of an archive by their base names; nothing is written to disk.
 
     Raises:
-        UserError: damaged; or it unpacks to far more than it is, which weights don't.
+        UserError: damaged, or it unpacks to far more than its own size, which weights don't.
     """
     files = {}
     try:
         with path.open("rb") as file, _open(path, file) as archive:
             for member in archive:
-                if member.isreg() and not member.issparse():  # the zeros of sparse files aren't read, and not counted
+                if member.isreg() and not member.issparse():  # the zeros of sparse files escape the limit
                     files.setdefault(Path(member.name).name, archive.extractfile(member).read())
     except FAULTS as error:
         raise UserError(f"{path} is an archive that can't be read ({error}). Copy it again.") from None
@@ -56,7 +56,7 @@ def read(path: Path) -> dict[str, Path | bytes]:
 
 
 def _open(path: Path, file: BinaryIO) -> tarfile.TarFile:
-    """As a stream: nothing is read but through ``_Budget``."""
+    """Open as a stream, so that every read goes through ``_Budget``."""
     compressed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     source = gzip.GzipFile(fileobj=file) if compressed else file

@@ -9,7 +9,8 @@ from pydantic import Field
 from wavegan.audio.log_mel import LogMelConfig, mel_filterbank
 from wavegan.audio.mel_conventions import CONVENTIONS
 from wavegan.audio.stft import hann_window
-from wavegan.checkpoints.formats.source import Bands, Imported, Settings, Size, Source, numbered, shape
+from wavegan.checkpoints.formats.source import Bands, Imported, Settings, Size, Source
+from wavegan.checkpoints.formats.weights import numbered, renamed
 from wavegan.models.generators import SpectralConfig
 from wavegan.tasks.vocoder import VocoderConfig
 
@@ -17,7 +18,8 @@ FFTSize = Annotated[int, Field(ge=64, le=4096)]  # the inverse STFT is a table o
 HopLength = Annotated[int, Field(ge=16, le=4096)]
 FEATURES, BACKBONE = "vocos.feature_extractors.MelSpectrogramFeatures", "vocos.models.VocosBackbone"
 HEAD, ENCODEC = "vocos.heads.ISTFTHead", "vocos.feature_extractors.EncodecFeatures"
-TRAINING = ("multiperioddisc.", "multiresddisc.", "melspec_loss.")  # what else a Lightning checkpoint holds
+NAMES = {r"^backbone\.convnext\.": "blocks.", r"^backbone\.final_layer_norm\.": "final_norm.", r"^backbone\.": ""}
+TRAINING = ("multiperioddisc.", "multiresddisc.", "melspec_loss.")  # other parts of a Lightning checkpoint
 
 
 class Part(Settings):
@@ -26,7 +28,7 @@ class Part(Settings):
 
 
 class VocosSettings(Settings):
-    """config.yaml; what Lightning writes has it under model.init_args."""
+    """config.yaml; in Lightning's files it is under model.init_args."""
 
     feature_extractor: Part
     backbone: Part
@@ -76,14 +78,9 @@ def read(source: Source) -> Imported:
     source.same_table("feature_extractor.mel_spec.mel_scale.fb", mel_filterbank(features))
     source.same_table("feature_extractor.mel_spec.spectrogram.window", hann_window(mel.n_fft))
     source.same_table("head.istft.window", hann_window(mel.n_fft))
-    ours = (("backbone.convnext.", "blocks."), ("backbone.final_layer_norm.", "final_norm."), ("backbone.", ""))
-    tensors = {}
-    for name, tensor in source.tensors.items():
-        if name.startswith(("feature_extractor.mel_spec.", "head.istft.", *TRAINING)):
-            continue
-        old, new = next((pair for pair in ours if name.startswith(pair[0])), ("", ""))
-        tensors[new + name.removeprefix(old)] = tensor.float()
-    return Imported(source.name, VocoderConfig(features=features), generator, tensors)
+    dropped = ("feature_extractor.mel_spec.", "head.istft.", *TRAINING)
+    tensors = {name: t.float() for name, t in source.tensors.items() if not name.startswith(dropped)}
+    return Imported(source.name, VocoderConfig(features=features), generator, renamed(tensors, NAMES))
 
 
 def _check_classes(source: Source, parts: VocosSettings) -> None:
@@ -91,9 +88,7 @@ def _check_classes(source: Source, parts: VocosSettings) -> None:
     if parts.feature_extractor.class_path == ENCODEC:
         raise source.refuse("it decodes EnCodec's tokens, not mels; of Vocos, only the mel models are supported")
     for name, known in (("feature_extractor", FEATURES), ("backbone", BACKBONE), ("head", HEAD)):
-        found = getattr(parts, name).class_path
-        if found != known:
-            raise source.refuse(f"its {name} is {found!r}; only {known} is supported")
+        source.require(f"{name}.", getattr(parts, name).model_dump(), {"class_path": known})
 
 
 def _check_settings(source: Source, mel: FeatureSettings, backbone: BackboneSettings, head: HeadSettings) -> None:
@@ -107,14 +102,14 @@ def _check_settings(source: Source, mel: FeatureSettings, backbone: BackboneSett
 
 def _sizes(source: Source, backbone: BackboneSettings, mel: FeatureSettings) -> dict[str, Any]:
     """The fields of SpectralConfig, from the tensors."""
-    dim, bands, kernel_size = shape(source, source.tensors, "backbone.embed.weight", 3)
+    dim, bands, kernel_size = source.shape(source.tensors, "backbone.embed.weight", 3)
     source.agree("dim", backbone.dim, dim)
     source.agree("input_channels", backbone.input_channels, bands)
     source.agree("n_mels", mel.n_mels, bands)
     source.agree("num_layers", backbone.num_layers, numbered(source.tensors, "backbone.convnext."))
-    width = shape(source, source.tensors, "backbone.convnext.0.pwconv1.weight", 2)[0]
+    width = source.shape(source.tensors, "backbone.convnext.0.pwconv1.weight", 2)[0]
     source.agree("intermediate_dim", backbone.intermediate_dim, width)
-    source.agree("n_fft + 2", mel.n_fft + 2, shape(source, source.tensors, "head.out.weight", 2)[0])
+    source.agree("n_fft + 2", mel.n_fft + 2, source.shape(source.tensors, "head.out.weight", 2)[0])
     expansion = width // dim
     fields = {"dim": dim, "num_blocks": backbone.num_layers, "expansion": expansion, "kernel_size": kernel_size}
     return fields | {"head": "polar"}

@@ -1,50 +1,31 @@
-"""Discriminators. The union below is the registry: a new one is one file and one line here.
-
-The contract: ``config.build(task)`` gives a list of ``Discriminator`` (base.py). Where the task has labels, each judges
-whether they fit.
-"""
+"""Discriminators; a new one is one file and one line here. ``base.py`` has the contract."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from wavegan.models.discriminators.base import Discriminator, DiscriminatorOutput
+from wavegan.core.registry import Registry
+from wavegan.models.discriminators.base import BaseDiscriminatorConfig, DiscriminatorOutput
 from wavegan.models.discriminators.frames import FramesConfig
 from wavegan.models.discriminators.period import PeriodConfig
 from wavegan.models.discriminators.resolution import ResolutionConfig
 from wavegan.models.discriminators.scale import ScaleConfig
 from wavegan.models.discriminators.wavegan import WaveGANDiscriminatorConfig
+from wavegan.tasks.base import BaseTaskConfig
 
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
-
-DiscriminatorConfig = Annotated[
-    FramesConfig | PeriodConfig | ResolutionConfig | ScaleConfig | WaveGANDiscriminatorConfig,
-    Field(discriminator="name"),
-]
-
-__all__ = [
-    "Discriminator",
-    "DiscriminatorConfig",
-    "DiscriminatorOutput",
-    "Discriminators",
-    "FramesConfig",
-    "PeriodConfig",
-    "ResolutionConfig",
-    "ScaleConfig",
-    "WaveGANDiscriminatorConfig",
-]
+BUILT_IN = (FramesConfig, PeriodConfig, ResolutionConfig, ScaleConfig, WaveGANDiscriminatorConfig)
+DISCRIMINATORS = Registry("discriminator", BaseDiscriminatorConfig, BUILT_IN)
+DiscriminatorConfig = Annotated[BaseDiscriminatorConfig, DISCRIMINATORS]
 
 
 class Discriminators(nn.Module):
-    """The ensemble that judges a waveform. ``separate``: outputs have a ``direction``, as SAN needs."""
+    """An ensemble of discriminators. ``separate``: outputs have a ``direction``, as SAN needs."""
 
-    def __init__(self, configs: Iterable[DiscriminatorConfig], task: TaskConfig, separate: bool = False):
+    def __init__(self, configs: Iterable[BaseDiscriminatorConfig], task: BaseTaskConfig, separate: bool = False):
         super().__init__()
         self.members = nn.ModuleList(member for config in configs for member in config.build(task))
         for member in self.members:
@@ -58,8 +39,8 @@ class Discriminators(nn.Module):
     ) -> tuple[list[DiscriminatorOutput], list[DiscriminatorOutput]]:
         """Outputs for real and fake.
 
-        ``learning``: in the discriminators' own turn, from one forward on both: half the kernel launches, one
-        spectral-norm update. In the generator's, real clips get no gradient and no backward pass.
+        ``learning``: the discriminators are updated, from one forward pass on both: half the kernel launches, one
+        spectral-norm update. Otherwise the generator is: real clips need no gradient and no backward pass.
         """
         if not learning:
             with torch.no_grad():

@@ -1,30 +1,27 @@
 """Frame discriminator: 1-D convolutions over the log-mel frames of a waveform (ASGAN, Baas 2022, arXiv 2210.05271).
 
-The cheapest judge of what is said and by whom; several resolutions hear both the pulses and the harmonics of a voice.
+The cheapest judge of words and speakers; several resolutions resolve both the pulses and the harmonics of a voice.
 
-Shapes: B batch, T samples, M mel bands, F frames, C channels.
+Shapes: B batch, T samples, M mel bands, F frames.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.audio.log_mel import LogMel
-from wavegan.core.config import Config
-from wavegan.models.discriminators.base import Discriminator, DiscriminatorOutput
+from wavegan.models.discriminators.base import BaseDiscriminatorConfig, Discriminator, DiscriminatorOutput
 from wavegan.models.discriminators.projection import Projection
 from wavegan.models.layers import initialise_kaiming, same_padding
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
+from wavegan.tasks.base import BaseTaskConfig
 
 
-class FramesConfig(Config):
-    """One sub-discriminator a resolution [n_fft, hop_length, n_mels]; frames are pooled until about 8 are left."""
+class FramesConfig(BaseDiscriminatorConfig):
+    """One sub-discriminator per resolution [n_fft, hop_length, n_mels]; frames are pooled until about 8 are left."""
 
     name: Literal["frames"] = "frames"
     resolutions: list[tuple[int, int, int]] = Field([(256, 64, 64)], min_length=1)
@@ -40,14 +37,14 @@ class FramesConfig(Config):
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
         return self
 
-    def build(self, task: TaskConfig) -> list[nn.Module]:
+    def build(self, task: BaseTaskConfig) -> list[Discriminator]:
         return [FramesDiscriminator(self, task, resolution) for resolution in self.resolutions]
 
 
 class FramesDiscriminator(Discriminator):
-    """(B, 1, T) -> logits (B, 1): one judgement of the whole clip."""
+    """(B, 1, T) -> logits (B, 1), one for the whole clip."""
 
-    def __init__(self, config: FramesConfig, task: TaskConfig, resolution: tuple[int, int, int]):
+    def __init__(self, config: FramesConfig, task: BaseTaskConfig, resolution: tuple[int, int, int]):
         super().__init__()
         n_fft, hop_length, n_mels = resolution
         update = {"n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels, "win_length": None}
@@ -55,7 +52,7 @@ class FramesDiscriminator(Discriminator):
         features = task.features.model_copy(update=update)
         self.log_mel = LogMel(features)
         self.shift, self.scale = features.normal_range
-        self.num_frames = task.length // hop_length
+        self.num_frames = task.clip_length // hop_length
         c, k = config.channels, config.kernel_size
         self.stem = nn.Conv1d(n_mels, c, k, padding=same_padding(k))
         num_stages, frames = 0, self.num_frames
@@ -72,7 +69,7 @@ class FramesDiscriminator(Discriminator):
         self.projection = Projection(task.label_sizes, c)
 
     def analyse(self, waveform: Tensor) -> Tensor:
-        """(B, 1, T), or log-mels (B, M, F) of a task whose output they are, -> (B, M, F) scaled to about [-1, 3]."""
+        """(B, 1, T), or log-mels (B, M, F) of a task that makes them, -> (B, M, F) scaled to about [-1, 3]."""
         mel = self.log_mel(waveform)[..., : self.num_frames] if waveform.shape[1] == 1 else waveform
         return (mel - self.shift) * self.scale
 
@@ -86,6 +83,6 @@ class FramesDiscriminator(Discriminator):
             x = F.avg_pool1d(x + hidden, 2, ceil_mode=True)
             feature_maps.append(x)
         features = F.leaky_relu(self.hidden(F.leaky_relu(x, 0.2).flatten(1)), 0.2)
-        logits, direction = self.weigh(self.out, features, F.linear)
+        logits, direction = self.weigh(self.out, features)
         logits = logits + self.projection(features, label)
         return DiscriminatorOutput(logits, [*feature_maps, logits], direction)

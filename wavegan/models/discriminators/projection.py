@@ -1,4 +1,4 @@
-"""Class-conditional judgement by projection (Miyato 2018, arXiv 1802.05637).
+"""Class-conditional logits by projection (Miyato 2018, arXiv 1802.05637).
 
 Shapes: B batch, C channels, V conditions.
 """
@@ -14,10 +14,10 @@ from wavegan.models.layers import LabelEmbeddings
 
 
 class Projection(nn.Module):
-    """Inner product of the labels' embeddings with the features: what is added to the logits.
+    """Inner product of the labels' embeddings with the features, added to the logits.
 
-    Where there are several labels, their own embeddings are summed, and products of further ones added: a sum alone
-    can't say that this speaker has another way with this word than the others.
+    The embeddings of several labels are summed, and the product of further ones is added: a sum alone can't model
+    how one speaker says one word.
     """
 
     def __init__(self, label_sizes: Sequence[int], channels: int):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -12,17 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.audio.stft import hann_window, stft
-from wavegan.core.config import Config
-from wavegan.models.discriminators.base import Discriminator, DiscriminatorOutput
-from wavegan.models.discriminators.projection import Projection
+from wavegan.models.discriminators.base import BaseDiscriminatorConfig, ConvDiscriminator, Discriminator
 from wavegan.models.layers import weight_norm
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
+from wavegan.tasks.base import BaseTaskConfig
 
 
-class ResolutionConfig(Config):
-    """One sub-discriminator a resolution [n_fft, hop_length, win_length]; light: 16 channels, complex, 512 and 256."""
+class ResolutionConfig(BaseDiscriminatorConfig):
+    """One sub-discriminator per resolution [n_fft, hop_length, win_length]; light: 16 complex channels, 512 and 256."""
 
     name: Literal["resolution"] = "resolution"
     resolutions: list[tuple[int, int, int]] = Field([(1024, 120, 600), (2048, 240, 1200), (512, 50, 240)], min_length=1)
@@ -39,30 +35,29 @@ class ResolutionConfig(Config):
                 )
         return resolutions
 
-    def build(self, task: TaskConfig) -> list[nn.Module]:
+    def build(self, task: BaseTaskConfig) -> list[Discriminator]:
         is_complex, sizes = self.input == "complex", task.label_sizes
         return [ResolutionDiscriminator(r, self.channels, is_complex, sizes) for r in self.resolutions]
 
 
-class ResolutionDiscriminator(Discriminator):
+class ResolutionDiscriminator(ConvDiscriminator):
     """(B, 1, T) -> logits (B, N), by 2-D convolutions over (frames, bins) of one STFT."""
 
     def __init__(
         self, resolution: tuple[int, int, int], channels: int, is_complex: bool, label_sizes: Sequence[int] = ()
     ):
-        super().__init__()
-        self.n_fft, self.hop_length, win_length = resolution
-        self.is_complex = is_complex
-        self.register_buffer("window", hann_window(win_length), persistent=False)
         widths = [2 if is_complex else 1] + [channels] * 5
         kernels = [(3, 9)] * 4 + [(3, 3)]
         strides = [(1, 1), (1, 2), (1, 2), (1, 2), (1, 1)]
-        self.convs = nn.ModuleList(
+        convs = [
             weight_norm(nn.Conv2d(widths[i], widths[i + 1], kernels[i], strides[i], (1, kernels[i][1] // 2)))
             for i in range(5)
-        )
-        self.conv_post = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
-        self.projection = Projection(label_sizes, channels)
+        ]
+        conv_post = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
+        super().__init__(convs, conv_post, partial(F.conv2d, padding=1), label_sizes)
+        self.n_fft, self.hop_length, win_length = resolution
+        self.is_complex = is_complex
+        self.register_buffer("window", hann_window(win_length), persistent=False)
 
     def analyse(self, waveform: Tensor) -> Tensor:
         """(B, 1, T) -> (B, 1 or 2, F, K)."""
@@ -71,12 +66,3 @@ class ResolutionDiscriminator(Discriminator):
             parts = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # (B, 2, F, K)
             # Without the epsilon the gradient of the magnitude is infinite in silence.
             return parts if self.is_complex else (parts.square().sum(1, keepdim=True) + 1e-9).sqrt()
-
-    def judge(self, x: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        feature_maps = []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), 0.1)
-            feature_maps.append(x)
-        logits, direction = self.weigh(self.conv_post, x, partial(F.conv2d, padding=1))
-        feature_maps.append(logits)
-        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps, direction)

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavegan.core.config import Config
-from wavegan.models.discriminators.base import Discriminator, DiscriminatorOutput
-from wavegan.models.discriminators.projection import Projection
+from wavegan.models.discriminators.base import BaseDiscriminatorConfig, ConvDiscriminator, Discriminator
 from wavegan.models.layers import LongConv1d, spectral_norm, weight_norm
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
+from wavegan.tasks.base import BaseTaskConfig
 
 KERNEL_SIZES = (15, 41, 41, 41, 41, 41, 5)
 STRIDES = (1, 2, 2, 4, 4, 1, 1)
 GROUPS = (1, 4, 16, 16, 16, 16, 1)
 
 
-class ScaleConfig(Config):
-    """One sub-discriminator a scale; scale i sees the waveform averaged down by 2**i. Light: channels / 8."""
+class ScaleConfig(BaseDiscriminatorConfig):
+    """One sub-discriminator per scale; scale i reads the waveform averaged down by 2**i. Light: channels / 8."""
 
     name: Literal["scale"] = "scale"
     scales: int = Field(3, ge=1)
@@ -38,35 +34,25 @@ class ScaleConfig(Config):
                 raise ValueError(f"{c_in} -> {c_out} channels can't be split into {groups} groups; use multiples of 16")
         return channels
 
-    def build(self, task: TaskConfig) -> list[nn.Module]:
+    def build(self, task: BaseTaskConfig) -> list[Discriminator]:
         return [ScaleDiscriminator(i, self.channels, task.label_sizes) for i in range(self.scales)]
 
 
-class ScaleDiscriminator(Discriminator):
+class ScaleDiscriminator(ConvDiscriminator):
     """(B, 1, T) -> logits (B, N). The raw scale is spectrally normalised, the others weight-normed, as published."""
 
     def __init__(self, poolings: int, channels: list[int], label_sizes: Sequence[int] = ()):
-        super().__init__()
         norm = weight_norm if poolings else spectral_norm
-        self.poolings = poolings
         widths = [1, *channels]
-        self.convs = nn.ModuleList(
+        convs = [
             norm(LongConv1d(widths[i], widths[i + 1], k, STRIDES[i], padding=k // 2, groups=min(GROUPS[i], widths[i])))
             for i, k in enumerate(KERNEL_SIZES)
-        )
-        self.conv_post = norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
-        self.projection = Projection(label_sizes, channels[-1])
+        ]
+        conv_post = norm(nn.Conv1d(channels[-1], 1, 3, padding=1))
+        super().__init__(convs, conv_post, partial(F.conv1d, padding=1), label_sizes)
+        self.poolings = poolings
 
     def analyse(self, waveform: Tensor) -> Tensor:
         for _ in range(self.poolings):
             waveform = F.avg_pool1d(waveform, 4, 2, padding=2)
         return waveform
-
-    def judge(self, x: Tensor, label: Tensor | None = None) -> DiscriminatorOutput:
-        feature_maps = []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), 0.1)
-            feature_maps.append(x)
-        logits, direction = self.weigh(self.conv_post, x, partial(F.conv1d, padding=1))
-        feature_maps.append(logits)
-        return DiscriminatorOutput(logits.flatten(1) + self.projection(x, label), feature_maps, direction)

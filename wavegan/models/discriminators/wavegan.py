@@ -6,47 +6,46 @@ Shapes: B batch, T samples, V conditions.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavegan.core.config import Config
-from wavegan.models.discriminators.base import Discriminator, DiscriminatorOutput
+from wavegan.models.discriminators.base import BaseDiscriminatorConfig, Discriminator, DiscriminatorOutput
 from wavegan.models.discriminators.projection import Projection
 from wavegan.models.strides import KERNEL_SIZE, strides_for
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
+from wavegan.tasks.base import BaseTaskConfig
 
 
-class WaveGANDiscriminatorConfig(Config):
+class WaveGANDiscriminatorConfig(BaseDiscriminatorConfig):
     """``phase_shuffle``: the largest shift, in samples, of the first four layers' output; 2 is published, 0 is none."""
 
     name: Literal["wavegan"] = "wavegan"
     dim: int = Field(64, ge=1)
     phase_shuffle: int = Field(2, ge=0)
 
-    def build(self, task: TaskConfig) -> list[nn.Module]:
+    def build(self, task: BaseTaskConfig) -> list[Discriminator]:
         return [WaveGANDiscriminator(self, task)]
 
 
 class WaveGANDiscriminator(Discriminator):
     """(B, 1, T) -> logits (B, 1). Labels, not in the paper, by projection."""
 
-    def __init__(self, config: WaveGANDiscriminatorConfig, task: TaskConfig):
+    def __init__(self, config: WaveGANDiscriminatorConfig, task: BaseTaskConfig):
         super().__init__()
         self.phase_shuffle = config.phase_shuffle
-        self.strides = strides_for(task.length)
-        self.num_samples = math.ceil(task.length / math.prod(self.strides)) * math.prod(self.strides)
+        self.strides = strides_for(task.clip_length)
+        factor = math.prod(self.strides)
+        frames = math.ceil(task.clip_length / factor)
+        self.num_samples = frames * factor
         widths = [config.dim * 2**i for i in range(len(self.strides))]
         self.convs = nn.ModuleList(
             nn.Conv1d(c_in, c_out, KERNEL_SIZE, stride)
             for c_in, c_out, stride in zip([1, *widths], widths, self.strides, strict=False)
         )
-        self.out = nn.Linear(widths[-1] * (self.num_samples // math.prod(self.strides)), 1)
+        self.out = nn.Linear(widths[-1] * frames, 1)
         self.projection = Projection(task.label_sizes, widths[-1])
 
     def analyse(self, waveform: Tensor) -> Tensor:
@@ -60,13 +59,13 @@ class WaveGANDiscriminator(Discriminator):
             if i < 4 and self.training:
                 x = shuffle_phase(x, self.phase_shuffle)
             feature_maps.append(x)
-        logits, direction = self.weigh(self.out, x.flatten(1), F.linear)
+        logits, direction = self.weigh(self.out, x.flatten(1))
         logits = logits + self.projection(x, label)
         return DiscriminatorOutput(logits, [*feature_maps, logits], direction)
 
 
 def shuffle_phase(x: Tensor, most: int) -> Tensor:
-    """Shift (B, C, N) by one random number of samples in [-most, most], the gap filled by reflection."""
+    """Shift (B, C, N) by one random number of samples in [-most, most], with reflection padding."""
     if most == 0:
         return x
     shift = int(torch.randint(-most, most + 1, ()))

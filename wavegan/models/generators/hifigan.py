@@ -6,7 +6,8 @@ Shapes: B batch, M mel bands, F frames, C channels, T = F * product(upsample_rat
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -14,21 +15,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.audio.log_mel import LogMelConfig
-from wavegan.core.config import Config
+from wavegan.models.generators.base import BaseGeneratorConfig, Generator
 from wavegan.models.generators.receptive_field import ReceptiveField
 from wavegan.models.layers import CausalConvTranspose1d, same_conv, weight_norm
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
+from wavegan.tasks.base import BaseTaskConfig
 
 SLOPE = 0.1
 FINAL_SLOPE = 0.01  # the published code leaves PyTorch's default here; published weights need it
 
 
+Activation = Callable[[int], nn.Module]
 Sizes = Annotated[list[Annotated[int, Field(ge=1, le=1024)]], Field(min_length=1, max_length=16)]
 
 
-class HiFiGANConfig(Config):
+class HiFiGANConfig(BaseGeneratorConfig):
     """HiFi-GAN generator. The defaults are V1; ``resblock`` 1 has six convolutions a block, 2 has two.
 
     ``causal``: no look-ahead; a sample depends on the frames up to its own.
@@ -60,18 +60,15 @@ class HiFiGANConfig(Config):
             raise ValueError(f"upsample_initial_channel must be divisible by 2 ** {len(self.upsample_rates)}")
         return self
 
-    def check(self, task: TaskConfig) -> str | None:
-        """Why this generator can't do the task, or None."""
-        if task.name != "vocoder":
-            return f"generator '{self.name}' reads mels; the task is '{task.name}'"
-        return check_rates(self.upsample_rates, task.features.hop_length)
+    def check_features(self, features: LogMelConfig) -> str | None:
+        return check_rates(self.upsample_rates, features.hop_length)
 
-    def build(self, task: TaskConfig) -> HiFiGAN:
+    def build(self, task: BaseTaskConfig) -> HiFiGAN:
         return HiFiGAN(self, task.features)
 
 
 def check_rates(upsample_rates: list[int], hop_length: int, bands: int = 1) -> str | None:
-    """Why a frame doesn't become ``hop_length`` samples, or None."""
+    """Return the reason why a frame doesn't become ``hop_length`` samples, or None."""
     product = math.prod(upsample_rates) * bands
     if product == hop_length:
         return None
@@ -91,48 +88,55 @@ V3 = HiFiGANConfig(
 )
 
 
-class HiFiGAN(nn.Module):
+class HiFiGAN(Generator):
     """Log-mel (B, M, F) -> waveform (B, 1, T).
 
     Weights begin as PyTorch makes them: the N(0, 0.01) of the published code never reaches its weight-normed layers.
     """
 
-    def __init__(self, config: HiFiGANConfig, features: LogMelConfig):
+    def __init__(self, config: HiFiGANConfig, features: LogMelConfig, final_bias: bool = True):
         super().__init__()
-        c = config
-        channels = [c.upsample_initial_channel // 2**i for i in range(len(c.upsample_rates) + 1)]
+        c = self.config = config
         self.hop_length = features.hop_length
+        channels = [c.upsample_initial_channel // 2**i for i in range(len(c.upsample_rates) + 1)]
         self.conv_pre = weight_norm(same_conv(features.n_mels, channels[0], 7, causal=c.causal))
         self.ups = nn.ModuleList(
             weight_norm(upsampling(channels[i], channels[i + 1], k, rate, c.causal))
             for i, (rate, k) in enumerate(zip(c.upsample_rates, c.upsample_kernel_sizes, strict=True))
         )
-        block = ResBlock1 if c.resblock == 1 else ResBlock2
         self.resblocks = nn.ModuleList(
             nn.ModuleList(
-                block(width, k, dilations, c.causal)
+                ResBlock(c, width, k, dilations, self.activation)
                 for k, dilations in zip(c.resblock_kernel_sizes, c.resblock_dilation_sizes, strict=True)
             )
             for width in channels[1:]
         )
-        self.conv_post = weight_norm(same_conv(channels[-1], 1, 7, causal=c.causal))
+        self.activation_post = self.activation(channels[-1], FINAL_SLOPE)
+        self.conv_post = weight_norm(same_conv(channels[-1], 1, 7, causal=c.causal, bias=final_bias))
 
     def forward(self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0) -> Tensor:
         x = self.conv_pre(x)
         for upsample, blocks in zip(self.ups, self.resblocks, strict=True):
-            x = upsample(F.leaky_relu(x, SLOPE))
+            x = upsample(self.before_upsampling(x))
             x = torch.stack([block(x) for block in blocks]).mean(0)
-        return torch.tanh(self.conv_post(F.leaky_relu(x, FINAL_SLOPE)))
+        return self.bounded(self.conv_post(self.activation_post(x)))
 
-    def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, None]:
-        return self(x, label), None
+    def activation(self, channels: int, slope: float = SLOPE) -> nn.Module:
+        return nn.LeakyReLU(slope)
+
+    def before_upsampling(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, SLOPE)
+
+    def bounded(self, x: Tensor) -> Tensor:
+        """Limit samples to [-1, 1]."""
+        return torch.tanh(x)
 
     @property
     def context_frames(self) -> tuple[int, int]:
         """Frames before and after a frame that its samples depend on."""
-        field = ReceptiveField.of_frame(self.hop_length).through(self.conv_post)
+        field = ReceptiveField.of_frame(self.hop_length).through(self.conv_post, self.activation_post)
         for upsample, blocks in zip(reversed(self.ups), reversed(self.resblocks), strict=True):
-            field = field.union(*(block.reads(field) for block in blocks)).through(upsample)
+            field = field.union(*(field.through(*block.modules()) for block in blocks)).through(upsample)
         return field.through(self.conv_pre).context_frames
 
 
@@ -147,42 +151,26 @@ def upsampling(
     return nn.ConvTranspose1d(in_channels, out_channels, kernel_size, rate, **padding)
 
 
-class ResBlock1(nn.Module):
-    """Pairs of a dilated and a plain convolution with a residual each."""
+class ResBlock(nn.Module):
+    """Residual branches in series: a dilated convolution each, and for ``resblock`` 1 a plain one after it."""
 
-    def __init__(self, channels: int, kernel_size: int, dilations: list[int], causal: bool):
+    def __init__(self, c: HiFiGANConfig, width: int, kernel_size: int, dilations: list[int], activation: Activation):
         super().__init__()
-        self.convs1 = nn.ModuleList(_conv(channels, kernel_size, d, causal) for d in dilations)
-        self.convs2 = nn.ModuleList(_conv(channels, kernel_size, 1, causal) for _ in dilations)
+        parts = {"convs1": dilations, "convs2": [1] * len(dilations)} if c.resblock == 1 else {"convs": dilations}
+        for name, sizes in parts.items():
+            convs = (weight_norm(same_conv(width, width, kernel_size, size, c.causal)) for size in sizes)
+            self.add_module(name, nn.ModuleList(convs))
+        self.names = tuple(parts)
+        self.activations = nn.ModuleList(activation(width) for _ in range(len(parts) * len(dilations)))
+
+    def branches(self) -> list[tuple[nn.Conv1d, ...]]:
+        """The convolutions of each branch."""
+        return list(zip(*(getattr(self, name) for name in self.names), strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        for conv1, conv2 in zip(self.convs1, self.convs2, strict=True):
-            x = x + conv2(F.leaky_relu(conv1(F.leaky_relu(x, SLOPE)), SLOPE))
+        for i, convs in enumerate(self.branches()):
+            hidden = x
+            for j, conv in enumerate(convs):
+                hidden = conv(self.activations[i * len(convs) + j](hidden))
+            x = x + hidden
         return x
-
-    def reads(self, field: ReceptiveField) -> ReceptiveField:
-        for conv in (*self.convs1, *self.convs2):
-            field = field.through(conv)
-        return field
-
-
-class ResBlock2(nn.Module):
-    """Dilated convolutions with a residual each."""
-
-    def __init__(self, channels: int, kernel_size: int, dilations: list[int], causal: bool):
-        super().__init__()
-        self.convs = nn.ModuleList(_conv(channels, kernel_size, d, causal) for d in dilations)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for conv in self.convs:
-            x = x + conv(F.leaky_relu(x, SLOPE))
-        return x
-
-    def reads(self, field: ReceptiveField) -> ReceptiveField:
-        for conv in self.convs:
-            field = field.through(conv)
-        return field
-
-
-def _conv(channels: int, kernel_size: int, dilation: int, causal: bool) -> nn.Module:
-    return weight_norm(same_conv(channels, channels, kernel_size, dilation, causal=causal))

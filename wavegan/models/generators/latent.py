@@ -1,33 +1,35 @@
-"""Noise and labels to waveform, the light way: a style network, a trunk over log-mel frames, a spectral generator.
+"""Noise and labels to waveform at low cost: a style network, a trunk over log-mel frames, a spectral generator.
 
 The trunk is a 1-D network over mel frames, as in ASGAN (Baas 2022, arXiv 2210.05271); frames cost a hundredth of
-samples. The waveform is what discriminators judge: their gradient passes through the spectral generator.
+samples. Discriminators judge the waveform: their gradient passes through the spectral generator.
 
 Shapes: B batch, Z latent, S style, C channels, M mel bands, F frames, V conditions, T = F * hop_length samples.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavegan.core.config import Config
+from wavegan.models.generators.base import BaseGeneratorConfig, Generator
 from wavegan.models.generators.spectral import SpectralConfig, SpectralGenerator
 from wavegan.models.layers import LabelEmbeddings, initialise_kaiming, same_padding
+from wavegan.tasks.base import BaseTaskConfig
+from wavegan.tasks.generation import GenerationConfig
 
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
 
+class LatentConfig(BaseGeneratorConfig):
+    """``channels`` decides the cost on a CPU; the clip's frames must be divisible by 2 ** ``num_stages``.
 
-class LatentConfig(Config):
-    """``channels`` is what costs on a CPU; the clip's frames must be divisible by 2 ** ``num_stages``.
-
-    ``vocoder``: what makes waveforms of the mel frames; none for a task whose output is "mel".
+    ``vocoder``: turns the mel frames into the waveform; left out for tasks that make mels.
     """
+
+    accepts: ClassVar = frozenset({"latent"})
+    makes: ClassVar = frozenset({"waveform", "mel"})
 
     name: Literal["latent"] = "latent"
     style_dim: int = Field(128, ge=1)
@@ -36,32 +38,29 @@ class LatentConfig(Config):
     num_stages: int = Field(4, ge=1, le=16)
     vocoder: SpectralConfig | None = None
 
-    def check(self, task: TaskConfig) -> str | None:
-        """Why this generator can't do the task, or None."""
-        if task.name != "generation":
-            return f"generator 'latent' makes waveforms out of noise; the task is '{task.name}'"
-        frames, factor = task.length // task.features.hop_length, 2**self.num_stages
-        if task.length % task.features.hop_length or frames % factor:
-            return (
-                f"task.length {task.length} must be a multiple of hop_length x 2 ** generator.num_stages = "
-                f"{task.features.hop_length * factor}"
-            )
+    def check_task(self, task: BaseTaskConfig) -> str | None:
+        samples = task.features.hop_length * 2**self.num_stages
+        if task.clip_length % samples:
+            multiple = f"hop_length x 2 ** generator.num_stages = {samples}"
+            return f"task.length {task.clip_length} must be a multiple of {multiple}"
         if self.kernel_size % 2 == 0:
             return f"generator.kernel_size must be odd, got {self.kernel_size}"
-        if (task.output == "mel") != (self.vocoder is None):
-            return f"task.output is {task.output}: generator.vocoder must be {'left out' if self.vocoder else 'given'}"
+        if (task.makes == "mel") != (self.vocoder is None):
+            action = "left out" if self.vocoder else "given"
+            return f"the task '{task.name}' makes {task.makes}s: generator.vocoder must be {action}"
         return self.vocoder.check_features(task.features) if self.vocoder else None
 
-    def build(self, task: TaskConfig) -> LatentGenerator:
+    def stages(self, max_steps: int) -> dict[str, int]:
+        return self.vocoder.stages(max_steps) if self.vocoder else {}
+
+    def build(self, task: GenerationConfig) -> LatentGenerator:
         return LatentGenerator(self, task)
 
 
-class LatentGenerator(nn.Module):
+class LatentGenerator(Generator):
     """(B, Z) and labels (B, V) -> waveform (B, 1, T), or, without a vocoder, log-mel (B, M, F)."""
 
-    context_frames = None  # every sample depends on the whole latent
-
-    def __init__(self, config: LatentConfig, task: TaskConfig):
+    def __init__(self, config: LatentConfig, task: GenerationConfig):
         super().__init__()
         self.trunk = Trunk(config, task)
         self.vocoder = None if config.vocoder is None else SpectralGenerator(config.vocoder, task.features)
@@ -73,11 +72,15 @@ class LatentGenerator(nn.Module):
         mel = self.trunk(x, label)
         return (mel, None) if self.vocoder is None else self.vocoder.generate(mel)
 
+    def at(self, step: int, max_steps: int) -> None:
+        if self.vocoder is not None:
+            self.vocoder.at(step, max_steps)
+
 
 class Trunk(nn.Module):
     """(B, Z) and labels (B, V) -> log-mel (B, M, F)."""
 
-    def __init__(self, config: LatentConfig, task: TaskConfig):
+    def __init__(self, config: LatentConfig, task: GenerationConfig):
         super().__init__()
         c, features = config, task.features
         self.channels = c.channels
@@ -88,7 +91,7 @@ class Trunk(nn.Module):
         self.style = nn.Sequential(
             nn.Linear(width, c.style_dim), nn.LeakyReLU(0.2), nn.Linear(c.style_dim, c.style_dim), nn.LeakyReLU(0.2)
         )
-        start = task.length // features.hop_length // 2**c.num_stages
+        start = task.clip_length // features.hop_length // 2**c.num_stages
         self.start = nn.Linear(c.style_dim, c.channels * start)
         self.stages = nn.ModuleList(StyleBlock(c.channels, c.style_dim, c.kernel_size) for _ in range(c.num_stages))
         self.out = nn.Conv1d(c.channels, features.n_mels, c.kernel_size, padding=same_padding(c.kernel_size))
@@ -104,7 +107,7 @@ class Trunk(nn.Module):
             hidden = F.interpolate(hidden, scale_factor=2.0, mode="linear", align_corners=False)
             hidden = stage(hidden, style)
         mel = self.out(F.leaky_relu(hidden, 0.2)) / self.scale + self.shift
-        mel = self.floor + F.softplus(mel - self.floor)  # soft, so that silence can be learned and left again
+        mel = self.floor + F.softplus(mel - self.floor)  # soft, so that the gradient doesn't vanish in silence
         return mel.clamp(max=self.shift + 5 / self.scale)  # far above a full-scale tone: exp stays finite
 
 

@@ -1,12 +1,12 @@
 """MelGAN: log-mel -> waveform by transposed convolutions and residual stacks (Kumar 2019, arXiv 1910.06711, table 1);
-with several bands, of which a fixed filterbank makes the waveform, multi-band MelGAN (Yang 2020, arXiv 2005.05106).
+with several bands, which a fixed filterbank joins to the waveform, multi-band MelGAN (Yang 2020, arXiv 2005.05106).
 
 Shapes: B batch, M mel bands, F frames, C channels, T = F * product(upsample_rates) * bands samples.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -15,21 +15,21 @@ from torch.nn import functional as F
 
 from wavegan.audio.log_mel import LogMelConfig
 from wavegan.audio.pqmf import PQMF, PQMFConfig
-from wavegan.core.config import Config
+from wavegan.models.generators.base import BaseGeneratorConfig, Generator
 from wavegan.models.generators.hifigan import Sizes, check_rates, upsampling
 from wavegan.models.generators.receptive_field import ReceptiveField
 from wavegan.models.layers import same_padding, weight_norm
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
+from wavegan.tasks.base import BaseTaskConfig
 
 SLOPE = 0.2
 KERNEL_SIZE = 7  # of the first and the last convolution
 
 
-class MelGANConfig(Config):
-    """MelGAN generator; the defaults are the paper's. ``stacks``: residual stacks a stage, of dilation
-    stack_kernel_size ** 0, 1, ... ``bands``: above 1, the network makes that many at 1 / bands of the rate.
+class MelGANConfig(BaseGeneratorConfig):
+    """MelGAN generator; the defaults are the paper's.
+
+    ``stacks``: residual stacks per stage, of dilation stack_kernel_size ** 0, 1, ... ``bands``: above 1, the network
+    makes that many at 1 / bands of the rate.
     """
 
     name: Literal["melgan"] = "melgan"
@@ -50,13 +50,10 @@ class MelGANConfig(Config):
             raise ValueError(f"{self.stacks} stacks of kernel {self.stack_kernel_size} reach further than 65536")
         return self
 
-    def check(self, task: TaskConfig) -> str | None:
-        """Why this generator can't do the task, or None."""
-        if task.name != "vocoder":
-            return f"generator 'melgan' reads mels; the task is '{task.name}'"
-        return check_rates(self.upsample_rates, task.features.hop_length, self.bands)
+    def check_features(self, features: LogMelConfig) -> str | None:
+        return check_rates(self.upsample_rates, features.hop_length, self.bands)
 
-    def build(self, task: TaskConfig) -> MelGAN:
+    def build(self, task: BaseTaskConfig) -> MelGAN:
         return MelGAN(self, task.features)
 
 
@@ -65,7 +62,7 @@ FULL_BAND = MelGANConfig(upsample_rates=[8, 8, 4], stacks=4)
 MULTI_BAND = MelGANConfig(upsample_rates=[8, 4, 2], upsample_initial_channel=384, stacks=4, bands=4)
 
 
-class MelGAN(nn.Module):
+class MelGAN(Generator):
     """Log-mel (B, M, F) -> waveform (B, 1, T).
 
     Weights begin as PyTorch makes them: the N(0, 0.02) of the published code never reaches its weight-normed layers.
@@ -100,9 +97,6 @@ class MelGAN(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             return self.pqmf.synthesis(x.float())
 
-    def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, None]:
-        return self(x, label), None
-
     @property
     def context_frames(self) -> tuple[int, int]:
         """Frames before and after a frame that its samples depend on."""
@@ -112,9 +106,7 @@ class MelGAN(nn.Module):
             field = ReceptiveField(-(-first // self.pqmf.bands), last // self.pqmf.bands)
         field = field.through(self.conv_post)
         for upsample, stacks in zip(reversed(self.ups), reversed(self.stacks), strict=True):
-            for stack in stacks:
-                field = field.through(stack.dilated)
-            field = field.through(upsample)
+            field = field.through(*(stack.dilated for stack in stacks), upsample)
         return field.through(self.conv_pre).context_frames
 
 
@@ -133,7 +125,7 @@ class ResidualStack(nn.Module):
 
 
 class MirroredConv(nn.Conv1d):
-    """A convolution whose input goes on mirrored at its ends; where it is shorter than that, as its last sample."""
+    """A convolution with reflection padding; past the reflection of a short input, its last sample is repeated."""
 
     def forward(self, x: Tensor) -> Tensor:
         (amount,), last = self.padding, x.shape[-1] - 1

@@ -1,4 +1,4 @@
-"""Parallel WaveGAN: noise -> waveform by a non-causal WaveNet, told a log-mel (Yamamoto 2020, arXiv 1910.11480).
+"""Parallel WaveGAN: noise and a log-mel -> waveform by a non-causal WaveNet (Yamamoto 2020, arXiv 1910.11480).
 
 The upsampling of the mel, repetition and smoothing, is that of the published weights.
 
@@ -8,7 +8,7 @@ Shapes: B batch, M mel bands, F frames, C residual channels, G gate channels, T 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,19 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavegan.audio.log_mel import LogMelConfig
-from wavegan.core.config import Config
+from wavegan.models.generators.base import BaseGeneratorConfig, Generator
 from wavegan.models.generators.hifigan import Sizes, check_rates
 from wavegan.models.generators.receptive_field import ReceptiveField
 from wavegan.models.layers import same_padding, weight_norm
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
+from wavegan.tasks.base import BaseTaskConfig
 
 
-class ParallelWaveGANConfig(Config):
-    """The defaults are the paper's. Dilations double from 1 in each of ``stacks`` parts of the ``layers``.
+class ParallelWaveGANConfig(BaseGeneratorConfig):
+    """Parallel WaveGAN generator; the defaults are the paper's.
 
-    ``context``: frames on each side that the first convolution over the mel sees.
+    Dilations double from 1 in each of ``stacks`` parts of the ``layers``. ``context``: frames on each side in the
+    first convolution over the mel.
     """
 
     name: Literal["parallel_wavegan"] = "parallel_wavegan"
@@ -52,24 +51,21 @@ class ParallelWaveGANConfig(Config):
             raise ValueError(f"{self.layers // self.stacks} layers a stack double the dilation too often: at most 16")
         return self
 
-    def check(self, task: TaskConfig) -> str | None:
-        """Why this generator can't do the task, or None."""
-        if task.name != "vocoder":
-            return f"generator 'parallel_wavegan' reads mels; the task is '{task.name}'"
-        return check_rates(self.upsample_rates, task.features.hop_length)
+    def check_features(self, features: LogMelConfig) -> str | None:
+        return check_rates(self.upsample_rates, features.hop_length)
 
-    def build(self, task: TaskConfig) -> ParallelWaveGAN:
+    def build(self, task: BaseTaskConfig) -> ParallelWaveGAN:
         return ParallelWaveGAN(self, task.features)
 
 
-class ParallelWaveGAN(nn.Module):
+class ParallelWaveGAN(Generator):
     """Log-mel (B, M, F), and noise (B, 1, T), -> waveform (B, 1, T)."""
 
     def __init__(self, config: ParallelWaveGANConfig, features: LogMelConfig):
         super().__init__()
         c = config
         self.rates, self.hop_length = c.upsample_rates, features.hop_length
-        # Repeats the mel's ends, in training those of the crop: the published training crops wider mels.
+        # Replicates the ends of the mel, in training those of the crop; the published training crops wider mels.
         ends = {"bias": False, "padding_mode": "replicate"}
         self.conv_in = _conv(features.n_mels, features.n_mels, 2 * c.context + 1, **ends)
         self.smooth = nn.ModuleList(_average(2 * rate + 1) for rate in c.upsample_rates)
@@ -83,9 +79,7 @@ class ParallelWaveGAN(nn.Module):
     def forward(
         self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0, noise: Tensor | None = None
     ) -> Tensor:
-        """``noise``: (B, 1, T) to use. By default it is drawn: in training from torch's global random state, else
-        by ``noise``, which gives a sample of the whole mel the same value in every window.
-        """
+        """``noise``: (B, 1, T); drawn by default, in training from torch's global random state, else by ``noise()``."""
         condition = self.upsample(x)
         hidden = self.first_conv(self._draw(x, first_frame) if noise is None else noise)
         total = 0.0
@@ -97,9 +91,6 @@ class ParallelWaveGAN(nn.Module):
             total = conv(F.relu(total))
         return total  # no tanh: the published network has none
 
-    def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, None]:
-        return self(x, label), None
-
     def upsample(self, x: Tensor) -> Tensor:
         """Log-mel (B, M, F) -> (B, M, T)."""
         x = self.conv_in(x).unsqueeze(1)
@@ -108,7 +99,7 @@ class ParallelWaveGAN(nn.Module):
         return x.squeeze(1)
 
     def noise(self, first_frame: int, num_frames: int, seed: int = 0) -> Tensor:
-        """N(0, 1), (1, num_frames * hop_length): a frame's is the same wherever a window begins.
+        """N(0, 1), (1, num_frames * hop_length), the same for a frame wherever a window begins.
 
         Drawn by a counter (Philox; Salmon 2011, doi 10.1145/2063384.2063405): each frame has its own stream.
         """
@@ -127,9 +118,7 @@ class ParallelWaveGAN(nn.Module):
     @property
     def context_frames(self) -> tuple[int, int]:
         """Frames before and after a frame that its samples depend on."""
-        field = ReceptiveField.of_frame(self.hop_length)
-        for block in self.blocks:
-            field = field.through(block.conv)
+        field = ReceptiveField.of_frame(self.hop_length).through(*(block.conv for block in self.blocks))
         for rate in reversed(self.rates):
             first, last = field.wider(rate, rate)
             field = ReceptiveField(first // rate, last // rate)
@@ -137,7 +126,7 @@ class ParallelWaveGAN(nn.Module):
 
 
 class Block(nn.Module):
-    """Gated dilated convolution; the last block's residual goes nowhere and isn't made."""
+    """Gated dilated convolution; the last block has no residual output, which nothing would read."""
 
     def __init__(self, config: ParallelWaveGANConfig, n_mels: int, dilation: int, last: bool):
         super().__init__()
@@ -148,7 +137,7 @@ class Block(nn.Module):
         self.out = None if last else _conv(c.gate_channels // 2, c.residual_channels, 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, T) and the mel (B, M, T) -> the next block's input and this one's share of the output."""
+        """(B, C, T) and the mel (B, M, T) -> the next block's input and the skip connection."""
         filtered, gate = (self.conv(x) + self.condition(condition)).chunk(2, dim=1)
         hidden = torch.tanh(filtered) * torch.sigmoid(gate)
         x = x if self.out is None else (self.out(hidden) + x) * math.sqrt(0.5)
@@ -163,7 +152,7 @@ def _conv(
     bias: bool = True,
     padding_mode: Literal["zeros", "replicate"] = "zeros",
 ) -> nn.Module:
-    """Of the same length; begins as the published one does."""
+    """A convolution that keeps the length, initialised as in the published code."""
     options = {"padding": same_padding(kernel_size, dilation), "padding_mode": padding_mode, "bias": bias}
     conv = nn.Conv1d(in_channels, out_channels, kernel_size, dilation=dilation, **options)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
@@ -173,7 +162,7 @@ def _conv(
 
 
 def _average(kernel_size: int) -> nn.Module:
-    """Smoothing along time, the same in every band; begins as a moving average."""
+    """Smoothing along time, the same in every band; initialised as a moving average."""
     conv = nn.Conv2d(1, 1, (1, kernel_size), padding=(0, kernel_size // 2), bias=False)
     nn.init.constant_(conv.weight, 1 / kernel_size)
     return weight_norm(conv)

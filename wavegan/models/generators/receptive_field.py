@@ -8,7 +8,7 @@ from torch import nn
 
 
 class ReceptiveField(NamedTuple):
-    """Positions ``first`` to ``last``, both included, at some layer of a generator; frame 0 is where it began.
+    """Positions ``first`` to ``last``, both included, at some layer of a generator; 0 is the first of the frame.
 
     >>> field = ReceptiveField.of_frame(hop_length).through(conv_post).through(upsample).through(conv_pre)
     >>> left, right = field.context_frames
@@ -22,8 +22,18 @@ class ReceptiveField(NamedTuple):
         """The samples of one frame."""
         return cls(0, hop_length - 1)
 
-    def through(self, layer: nn.Conv1d | nn.ConvTranspose1d) -> ReceptiveField:
-        """What these outputs of a layer read of its input, by its stride, dilation and padding."""
+    def through(self, *layers: nn.Module) -> ReceptiveField:
+        """The inputs that these outputs of the last layer depend on; ``layers`` from the last to the first."""
+        field = self
+        for layer in layers:
+            field = field._through(layer)
+        return field
+
+    def _through(self, layer: nn.Module) -> ReceptiveField:
+        """By a convolution's stride, dilation and padding; by ``REACH`` of a filter; others work on single samples."""
+        if not isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d)):
+            reach = getattr(layer, "REACH", 0)
+            return self.wider(reach, reach)
         (kernel_size,), (stride,), (dilation,) = layer.kernel_size, layer.stride, layer.dilation
         reach, padding = (kernel_size - 1) * dilation, left_padding(layer)
         if isinstance(layer, nn.ConvTranspose1d):  # output n reads input i where 0 <= n + padding - i * stride <= reach
@@ -31,7 +41,7 @@ class ReceptiveField(NamedTuple):
         return ReceptiveField(self.first * stride - padding, self.last * stride - padding + reach)
 
     def wider(self, left: int, right: int) -> ReceptiveField:
-        """With ``left`` and ``right`` more positions: layers of no Conv1d, such as a filter or a stack of blocks."""
+        """With ``left`` and ``right`` more positions."""
         return ReceptiveField(self.first - left, self.last + right)
 
     def union(self, *others: ReceptiveField) -> ReceptiveField:

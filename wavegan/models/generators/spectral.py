@@ -6,7 +6,7 @@ Shapes: B batch, M mel bands, F frames, C = dim, K = n_fft / 2 + 1, T = F * hop_
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -14,28 +14,26 @@ from torch import Tensor, nn
 
 from wavegan.audio.log_mel import LogMel, LogMelConfig
 from wavegan.audio.stft import STFT, InverseSTFT
-from wavegan.core.config import Config
+from wavegan.models.generators.base import BaseGeneratorConfig, Generator
 from wavegan.models.generators.receptive_field import ReceptiveField
 from wavegan.models.layers import ConvNeXtBlock, same_conv
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
-
+from wavegan.tasks.base import BaseTaskConfig
 
 MOMENTUM = 0.99
 
 
-class SpectralConfig(Config):
+class SpectralConfig(BaseGeneratorConfig):
     """Spectral generator.
 
     ``head``: "prior" adds a residual to the log-amplitude that the mel's pseudo-inverse gives (Lv 2024, FreeV,
     arXiv 2406.08196) and takes the phase from a normalised (real, imag) pair; "free" is the same without the
-    pseudo-inverse; "polar" is Vocos, whose published size is ``VOCOS``. ``causal``: no look-ahead but the overlap of
-    the inverse STFT. ``refinements``: so many iterations of Griffin and Lim's algorithm with momentum after the head,
-    trained through; each looks one window further to both sides.
+    pseudo-inverse; "polar" is Vocos, published in the size ``VOCOS``. ``causal``: no look-ahead except the overlap of
+    the inverse STFT. ``refinements``: iterations of Griffin and Lim's algorithm with momentum after the head, trained
+    end to end; each adds a window of context on both sides. ``refinement_start``: the share of the training's steps
+    before they join: they help once the phases are nearly right. A trained model always refines.
     """
 
-    weightless: ClassVar[frozenset[str]] = frozenset({"refinements"})
+    weightless: ClassVar = frozenset({"refinements", "refinement_start"})
 
     name: Literal["spectral"] = "spectral"
     dim: int = Field(192, ge=1)
@@ -45,40 +43,43 @@ class SpectralConfig(Config):
     head: Literal["prior", "free", "polar"] = "prior"
     causal: bool = False
     refinements: int = Field(0, ge=0, le=64)
-
-    def check(self, task: TaskConfig) -> str | None:
-        """Why this generator can't do the task, or None."""
-        if task.name != "vocoder":
-            return f"generator 'spectral' reads mels; the task is '{task.name}'"
-        return self.check_features(task.features)
+    refinement_start: float = Field(0.0, ge=0, le=1)
 
     def check_features(self, features: LogMelConfig) -> str | None:
-        """Why this generator can't read these features, or None."""
         if self.kernel_size % 2 == 0 and not self.causal:
             return f"generator.kernel_size must be odd, got {self.kernel_size}"
         if self.causal and self.refinements:
             return "generator.refinements look ahead, generator.causal doesn't: leave one out"
+        if self.refinement_start and not self.refinements:
+            return "generator.refinement_start is for generators with refinements: set it to 0"
         istft = InverseSTFT(features.n_fft, features.hop_length, features.win_length, features.padding)
         if not istft.smallest_envelope() > 0.05:
             return f"hop_length {features.hop_length} is too long for a window of {features.window_length}: use a third"
         return None
 
-    def build(self, task: TaskConfig) -> SpectralGenerator:
+    def refinement_step(self, max_steps: int) -> int:
+        """First step with refinements."""
+        return round(self.refinement_start * max_steps)
+
+    def stages(self, max_steps: int) -> dict[str, int]:
+        return {f"{self.refinements} refinements": self.refinement_step(max_steps)} if self.refinements else {}
+
+    def build(self, task: BaseTaskConfig) -> SpectralGenerator:
         return SpectralGenerator(self, task.features)
 
 
 VOCOS = SpectralConfig(dim=512, num_blocks=8, head="polar")
 
 
-class SpectralGenerator(nn.Module):
+class SpectralGenerator(Generator):
     """Log-mel (B, M, F) -> waveform (B, 1, T)."""
 
     def __init__(self, config: SpectralConfig, features: LogMelConfig):
         super().__init__()
         c = config
         self.config = config
-        self.refining = True  # a trainer can leave it for later
-        # Log-mels of speech lie about 5 nepers below 0; centred and scaled, the first layer learns faster.
+        self.refining = True
+        # Log-mels of speech are about 5 nepers below 0; centred and scaled, the first layer learns faster.
         neper = 1.0 if features.log == "ln" else math.log(10)
         self.shift, self.scale = (0.0, 1.0) if features.mean or c.head == "polar" else (-5.0 / neper, 0.4 * neper)
         self.embed = same_conv(features.n_mels, c.dim, c.kernel_size, causal=c.causal)
@@ -93,6 +94,9 @@ class SpectralGenerator(nn.Module):
         self.stft = STFT(features.n_fft, features.hop_length, features.win_length, features.padding)
         self.apply(_initialise)
 
+    def at(self, step: int, max_steps: int) -> None:
+        self.refining = step >= self.config.refinement_step(max_steps)
+
     def forward(self, x: Tensor, label: Tensor | None = None, first_frame: int | Tensor = 0) -> Tensor:
         real, imag = self.spectrum(x)
         with torch.autocast(x.device.type, enabled=False):
@@ -104,7 +108,7 @@ class SpectralGenerator(nn.Module):
             return self.istft(self.refine(real, imag)), torch.complex(real, imag)
 
     def spectrum(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The predicted STFT, (real, imag), each (B, K, F), before refinements: losses on it reach the head at once."""
+        """Predicted STFT, (real, imag), each (B, K, F), before refinements, so that losses reach the head directly."""
         hidden = self.norm(self.embed((x - self.shift) * self.scale).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             hidden = block(hidden)
@@ -113,11 +117,11 @@ class SpectralGenerator(nn.Module):
             return self.head(hidden.float(), x.float())
 
     def refine(self, real: Tensor, imag: Tensor) -> Tensor:
-        """(real, imag), each (B, K, F) -> (B, F, K, 2): the same amplitudes, phases that frames agree on better.
+        """(real, imag), each (B, K, F) -> (B, F, K, 2): the same amplitudes, phases more consistent between frames.
 
-        Each iteration keeps what a waveform can have of the spectrum (Griffin 1984), and goes on in the direction of
-        the last step (Perraudin 2013, "A fast Griffin-Lim algorithm", equation 8). Where frames cancel each other the
-        amplitude is lower, so that no gradient explodes.
+        Each iteration projects onto the spectra of waveforms (Griffin 1984) and continues in the direction of the last
+        step (Perraudin 2013, "A fast Griffin-Lim algorithm", equation 8). Where frames cancel each other the amplitude
+        is lower, so that no gradient explodes.
         """
         spectrum, last = torch.stack([real, imag], dim=-1).transpose(1, 2).contiguous(), None
         count = self.config.refinements if self.refining else 0
@@ -136,12 +140,10 @@ class SpectralGenerator(nn.Module):
     def context_frames(self) -> tuple[int, int]:
         """Frames before and after a frame that its samples depend on: the inverse STFT's overlap, the convolutions."""
         field = ReceptiveField(*self.istft.frames_of(0, self.istft.hop_length - 1))
-        window = self.istft.frames_of(-self.istft.trim, self.istft.n_fft - 1 - self.istft.trim)  # those it overlaps
+        window = self.istft.frames_of(-self.istft.trim, self.istft.n_fft - 1 - self.istft.trim)  # frames it overlaps
         for _ in range(self.config.refinements):
             field = field.wider(-window[0], window[1])
-        for conv in (*(block.dwconv for block in self.blocks), self.embed):
-            field = field.through(conv)
-        return field.context_frames
+        return field.through(*(block.dwconv for block in self.blocks), self.embed).context_frames
 
 
 class FreeHead(nn.Module):
@@ -153,13 +155,13 @@ class FreeHead(nn.Module):
 
     def forward(self, hidden: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         log_amplitude, real, imag = self.out(hidden).transpose(1, 2).chunk(3, dim=1)
-        # The clamp only keeps an untrained net from overflowing; as a residual, speech needs about +-8.
+        # The clamp only keeps an untrained network from overflowing; speech needs residuals of about +-8.
         amplitude = self.prior(mel) * log_amplitude.clamp(max=12.0).exp()
         scale = amplitude * torch.rsqrt(real.square() + imag.square() + 1e-12)
         return scale * real, scale * imag
 
     def prior(self, mel: Tensor) -> Tensor | float:
-        """What the amplitude is taken to be before the network speaks."""
+        """The amplitude that the network's output scales."""
         return 1.0
 
 

@@ -6,47 +6,39 @@ Shapes: B batch, Z latent, V conditions, T samples.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wavegan.core.config import Config
+from wavegan.models.generators.base import BaseGeneratorConfig, Generator
 from wavegan.models.layers import LabelEmbeddings
 from wavegan.models.strides import KERNEL_SIZE, strides_for
-
-if TYPE_CHECKING:
-    from wavegan.tasks import TaskConfig
+from wavegan.tasks.generation import GenerationConfig
 
 
-class WaveGANConfig(Config):
+class WaveGANConfig(BaseGeneratorConfig):
     """``dim`` 64 is published. Other lengths than 16,384 x 2 ** n start from fewer than 16 frames and are cut."""
+
+    accepts: ClassVar = frozenset({"latent"})
 
     name: Literal["wavegan"] = "wavegan"
     dim: int = Field(64, ge=1)
     embedding_dim: int = Field(50, ge=1)
 
-    def check(self, task: TaskConfig) -> str | None:
-        """Why this generator can't do the task, or None."""
-        if task.name != "generation":
-            return f"generator 'wavegan' reads noise; the task is '{task.name}'"
-        return None if task.output == "waveform" else "generator 'wavegan' makes waveforms; task.output is mel"
-
-    def build(self, task: TaskConfig) -> WaveGAN:
+    def build(self, task: GenerationConfig) -> WaveGAN:
         return WaveGAN(self, task)
 
 
-class WaveGAN(nn.Module):
+class WaveGAN(Generator):
     """(B, Z) and labels (B, V) -> waveform (B, 1, T). Labels, not in the paper, are embedded beside the latent."""
 
-    context_frames = None  # every sample depends on the whole latent
-
-    def __init__(self, config: WaveGANConfig, task: TaskConfig):
+    def __init__(self, config: WaveGANConfig, task: GenerationConfig):
         super().__init__()
-        self.length, self.strides = task.length, strides_for(task.length)
-        start = math.ceil(task.length / math.prod(self.strides))
+        self.length, self.strides = task.clip_length, strides_for(task.clip_length)
+        start = math.ceil(self.length / math.prod(self.strides))
         widths = [config.dim * 2**i for i in reversed(range(len(self.strides)))]
         self.embeddings = LabelEmbeddings(task.label_sizes, config.embedding_dim)
         inputs = task.latent_dim + config.embedding_dim * len(task.label_sizes)
@@ -65,6 +57,3 @@ class WaveGAN(nn.Module):
             x = conv(x)[..., left : left + length]
             x = torch.tanh(x) if conv is self.convs[-1] else F.relu(x)
         return x[..., : self.length]
-
-    def generate(self, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, None]:
-        return self(x, label), None
