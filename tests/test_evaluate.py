@@ -339,7 +339,7 @@ def test_requests_are_small_however_many_files_a_folder_has(folders):
     for count in (8, 1000):
         files = {f"a/clip-{i}": folders / f"noisy/a/clip-{i % 8 // 2 * 2}.wav" for i in range(count)}
         system, store = Folder("x", folders, files), scoring.Store(folders / "none")
-        requests = scoring._requests(utterance, [system], scorer, store, {}, folders / "out")
+        requests = scoring._requests(utterance, [system], scorer, store, folders / "out")
         sizes.append(len(pickle.dumps(requests)))
     assert sizes[1] < sizes[0] + 100
 

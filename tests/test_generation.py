@@ -20,7 +20,7 @@ from wavegan.data.augment import AugmentConfig, augment
 from wavegan.data.manifest import Utterance
 from wavegan.losses import diversity
 from wavegan.losses.penalties import FiniteDifferencePenalty, GradientPenalty
-from wavegan.metrics.listener import Listener
+from wavegan.metrics.recognizer import Recognizer, spoken
 from wavegan.models.discriminators import (
     Discriminators,
     FramesConfig,
@@ -470,11 +470,12 @@ def test_digits_by_seed_latent_and_speaker(speaker):
 
 def test_the_embedded_model_is_understood_by_an_independent_recogniser():
     """pocketsphinx, which knows neither the corpus nor the generator, hears three in four of the real recordings."""
-    model, listener = Synthesizer.from_pretrained("digits-8k"), Listener(list("0123456789"))
+    model, digits = Synthesizer.from_pretrained("digits-8k"), [spoken(label) for label in "0123456789"]
+    recognizer = Recognizer(digits)
     clips = model.generate(list("0123456789") * 5, seed=3)
     assert clips.shape == (50, 7168) and np.abs(clips).max() <= 1
-    heard = [listener.recognize(torch.from_numpy(clip), model.sample_rate) for clip in clips]
-    assert sum(place == i % 10 for i, place in enumerate(heard)) >= 25  # by chance: 5
+    hypotheses = [recognizer.recognize(torch.from_numpy(clip), model.sample_rate) for clip in clips]
+    assert sum(words == [digits[i % 10]] for i, words in enumerate(hypotheses)) >= 25  # by chance: 5
     silent = [np.abs(clip).max() < 0.05 for clip in clips]
     assert not any(silent)
 

@@ -13,8 +13,8 @@ from tests.conftest import RATE, speech_like
 from wavegan import UserError, metrics
 from wavegan.metrics import METRICS, Sound, Undefined, base, crepe
 from wavegan.metrics import pitch as pitch_module
-from wavegan.metrics.listener import words
 from wavegan.metrics.no_reference import edits
+from wavegan.metrics.recognizer import Recognizer, words
 from wavegan.metrics.spectral import mel_cepstrum, time_warped, warping
 
 SPECTRAL = ("mcd", "mcd_dtw", "multi_resolution_stft", "mel_l1", "lsd", "lsd_high")
@@ -463,7 +463,7 @@ def test_words_and_their_errors():
 def test_word_error_rate_is_over_all_words(monkeypatch):
     metric = metrics.WordErrorRate(["seven", "eight", "qzxw"])
     hypotheses = iter([["seven", "eight", "eight"], ["seven"]])
-    monkeypatch.setattr(metric, "recognize", lambda sound: next(hypotheses))
+    monkeypatch.setattr(metric.recognizer, "recognize", lambda waveform, rate: next(hypotheses))
     metric.update(None, Sound(speech_like(0.3), RATE, "7 8"))
     metric.update(None, Sound(speech_like(0.3), RATE, "Seven, seven eight"))
     assert metric.compute() == pytest.approx(3 / 5)
@@ -471,19 +471,19 @@ def test_word_error_rate_is_over_all_words(monkeypatch):
         metric.update(None, Sound(speech_like(0.3), RATE, "seven qzxw"))
     monkeypatch.undo()
     assert metric.update(None, Sound(torch.zeros(RATE), RATE, "seven eight")) == (2.0, 2.0)  # heard as nothing
-    assert set(metric.recognize(Sound(speech_like(0.5), RATE))) <= {"seven", "eight"}
+    assert set(metric.recognizer.recognize(speech_like(0.5), RATE)) <= {"seven", "eight"}
     settings = {metrics.WordErrorRate(*one).settings for one in ((["a", "b"],), (["a"],), (["a"], True))}
     assert len(settings) == 3
 
 
 def test_what_is_heard_does_not_depend_on_what_was_heard_before():
-    metric = metrics.WordErrorRate(["one", "four", "seven", "eight"])
-    sound, loud = Sound(0.3 * speech_like(1.3, seed=2), RATE), Sound(0.3 * torch.randn(2 * RATE), RATE)
+    recognizer = Recognizer(["one", "four", "seven", "eight"], "({})+")
+    sound, loud = 0.3 * speech_like(1.3, seed=2), 0.3 * torch.randn(2 * RATE)
     scores = []
     for before in (sound, sound, loud):
-        metric.recognize(before)
-        metric.recognize(sound)
-        scores.append(metric.decoder.hyp().score)
+        recognizer.recognize(before, RATE)
+        recognizer.recognize(sound, RATE)
+        scores.append(recognizer.decoder.hyp().score)
     assert len(set(scores)) == 1
 
 

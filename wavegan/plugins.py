@@ -1,4 +1,4 @@
-"""Public: add generators, discriminators, tasks, players, loss terms and metrics of other packages.
+"""Public: add generators, discriminators, tasks, players and loss terms of other packages.
 
     # toy/__init__.py, named in toy's pyproject.toml: [project.entry-points."wavegan.plugins"] toy = "toy"
     import wavegan

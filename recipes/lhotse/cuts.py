@@ -40,8 +40,8 @@ def read(path: Path, kind: str = "file") -> list[Source]:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else error
             raise UserError(
-                f"{path}, line {number}, is not a recording or a single-channel cut ({what}). Give a CutSet of MonoCuts "
-                "or a RecordingSet."
+                f"{path}, line {number}, is not a recording or a single-channel cut ({what}). Give a CutSet of "
+                "MonoCuts or a RecordingSet."
             ) from None
     if not sources:
         raise UserError(f"{path} lists nothing. Prepare the corpus with lhotse again.")

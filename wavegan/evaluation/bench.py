@@ -6,13 +6,12 @@ that a busy moment of the machine affects all of them; results are medians of th
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import multiprocessing
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,14 +120,12 @@ class Worker:
         with ignore_interrupts():
             self.process.start()
         theirs.close()
-        self.facts: dict[str, Any] = self._receive()
+        self.facts: dict[str, Any] = self._exchange()
 
     def take(self, case: Case) -> None:
         """Make one call. The first of a case is a warm-up: only its memory counts."""
         case = case._replace(seconds=self.facts["clip_seconds"] or case.seconds)
-        with self._alive():
-            self.connection.send(case)
-        self.turns.setdefault(case, []).append(self._receive())
+        self.turns.setdefault(case, []).append(self._exchange(case))
 
     def results(self) -> list[dict[str, Any]]:
         """The medians of each case."""
@@ -143,21 +140,18 @@ class Worker:
             )
         return results
 
-    def _receive(self) -> Any:
-        with self._alive():
+    def _exchange(self, case: Case | None = None) -> Any:
+        """Send a case, if any, and receive the answer."""
+        try:
+            if case is not None:
+                self.connection.send(case)
             answer = self.connection.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            problem = f"The process of {self.model} ended, perhaps out of memory. Try a smaller --batch."
+            raise UserError(problem) from None
         if isinstance(answer, UserError):
             raise answer
         return answer
-
-    @contextlib.contextmanager
-    def _alive(self) -> Iterator[None]:
-        try:
-            yield
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise UserError(
-                f"The process of {self.model} ended, perhaps out of memory. Try a smaller --batch."
-            ) from None
 
 
 def _serve(connection: Connection, model: str, exported: bytes | None) -> None:

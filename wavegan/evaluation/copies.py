@@ -16,19 +16,9 @@ from wavegan.data.preparation_report import printable
 from wavegan.data.source import sources_in
 from wavegan.evaluation import page
 from wavegan.evaluation.formatting import listed
-from wavegan.evaluation.scoring import Scorer, Store, score_all, transcript
+from wavegan.evaluation.scoring import Scorer, score_all, transcript
 from wavegan.evaluation.summary import Results
-from wavegan.evaluation.systems import (
-    GRIFFIN_LIM,
-    ORIGINAL,
-    Folder,
-    GriffinLim,
-    Model,
-    Original,
-    System,
-    is_folder_of_sounds,
-    load,
-)
+from wavegan.evaluation.systems import ORIGINAL, Folder, System, open_systems
 
 MAX_DIFFERENCE = 0.05  # seconds between a copy's length and its recording's without a warning
 
@@ -47,7 +37,7 @@ def evaluate_copies(
     metrics.build(metric_names)  # reports missing packages first
     recordings, notes = read_recordings(reference)
     utterances = sequences.limited(recordings, limit)
-    systems = _systems(sources, utterances)
+    systems = open_systems(sources, min(u.sample_rate for u in utterances))
     _check_folders(systems, recordings, reference, output)
     for system in systems:
         if isinstance(system, Folder):
@@ -87,19 +77,6 @@ def read_recordings(reference: Path) -> tuple[list[Utterance], list[str]]:
     if not utterances:
         raise UserError(f"No file of {reference} can be read: {notes[0]}")
     return utterances, notes
-
-
-def _systems(sources: Sequence[str], utterances: Sequence[Utterance]) -> list[System]:
-    """The recordings themselves, then the systems in their order."""
-    systems: dict[str, System] = {}
-    for source in sources:
-        if source != GRIFFIN_LIM:
-            systems[source] = Folder.of(source) if is_folder_of_sounds(source) else Model.of(source)
-    if GRIFFIN_LIM in sources:
-        models = (system for system in systems.values() if isinstance(system, Model))
-        features = next((load(model.source).features for model in models), None)
-        systems[GRIFFIN_LIM] = GriffinLim.of(features, min(u.sample_rate for u in utterances))
-    return [Original(), *(systems[source] for source in sources)]
 
 
 def _rate(systems: Sequence[System], utterances: Sequence[Utterance], sample_rate: int | None) -> tuple[int, list[str]]:
@@ -153,25 +130,21 @@ def _score(results: Results, systems: Sequence[System], output: Path, num_worker
     """Score all copies and fill the results."""
     utterances = results.utterances
     scorer = Scorer({metric.name: metric for metric in results.metrics}, results.sample_rate)
-    store, keys, problems = score_all(systems, utterances, scorer, output, num_workers)
+    store, problems = score_all(systems, utterances, scorer, output, num_workers)
     failed = {(record["system"], record["id"]) for record in problems} | {(ORIGINAL, u.id) for u in utterances}
-    if failed >= keys.keys():
+    if failed >= store.keys.keys():
         raise UserError(f"Nothing could be scored: {problems[0]['problem']}")
     for (id, problem), records in itertools.groupby(problems, lambda record: (record["id"], record["problem"])):
         names = ", ".join(record["system"] for record in records)
         results.notes.append(f"{id} of {names} is left out: {problem}")
     for system in systems:
         for metric in filter(system.applies, results.metrics):
-            places = [(system.name, u.id) for u in utterances]
-            outcomes = {p[1]: store.scores.get((*p, keys.get(p, "")), {}).get(metric.identity) for p in places}
-            results.take(system.name, metric, outcomes)
-        results.notes += _length_note(system.name, store, keys, results.sample_rate)
+            results.take(system.name, metric, {u.id: store.outcome(system.name, u.id, metric) for u in utterances})
+        results.notes += _length_note(system.name, store.lengths_of(system.name), results.sample_rate)
     results.notes += results.few_files_notes()
 
 
-def _length_note(name: str, store: Store, keys: dict[tuple[str, str], str], rate: int) -> list[str]:
-    places = [(*place, key) for place, key in keys.items() if place[0] == name]
-    lengths = {place[1]: store.lengths[place] for place in places if place in store.lengths}
+def _length_note(name: str, lengths: dict[str, tuple[int, int]], rate: int) -> list[str]:
     differences = {id: abs(real - fake) / rate for id, (real, fake) in lengths.items() if real != fake}
     if not differences:
         return []

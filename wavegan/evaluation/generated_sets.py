@@ -30,7 +30,7 @@ from wavegan.data.segments import DataConfig, Segments
 from wavegan.evaluation import classifiers
 from wavegan.evaluation.formatting import columns
 from wavegan.inference.synthesizer import Synthesizer
-from wavegan.metrics.listener import Listener
+from wavegan.metrics.recognizer import Recognizer, spoken
 from wavegan.models.classifier import Classifier, ClassifierConfig, Kind
 
 SEED = 2024  # of the generated clips
@@ -218,10 +218,14 @@ def pocketsphinx_accuracies(rows: dict[str, Clips], corpus: Corpus) -> dict[str,
     """
     if "label" not in corpus.vocabularies:
         return {}
+    vocabulary = [spoken(label) for label in corpus.vocabularies["label"]]
     try:
-        listener = Listener(corpus.vocabularies["label"])
+        recognizer = Recognizer(vocabulary)
     except UserError as error:
         print(f"Without pocketsphinx: {error}")
+        return {}
+    if unknown := [word for word in vocabulary if word not in recognizer.known]:
+        print(f"Without pocketsphinx: it doesn't know the words {', '.join(unknown)}.")
         return {}
     accuracies = {}
     for name, clips in rows.items():
@@ -231,8 +235,8 @@ def pocketsphinx_accuracies(rows: dict[str, Clips], corpus: Corpus) -> dict[str,
         correct = 0
         with Bar(f"Recognising {name} by pocketsphinx", len(chosen)) as bar:
             for done, i in enumerate(chosen, start=1):
-                label = listener.recognize(clips.waveforms[i, 0], corpus.features.sample_rate)
-                correct += label == int(clips.labels["label"][i])
+                hypothesis = recognizer.recognize(clips.waveforms[i, 0], corpus.features.sample_rate)
+                correct += hypothesis == [vocabulary[int(clips.labels["label"][i])]]
                 bar.update(done)
         accuracies[name] = correct / len(chosen)
     return accuracies

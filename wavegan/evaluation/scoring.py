@@ -34,14 +34,13 @@ ENDS_EARLY = "the output ends before the reference begins to sound"
 
 
 class Request(NamedTuple):
-    """Metrics to compute for a system's copy of an utterance, at ``path``.
+    """Metrics to compute for a system's copy of an utterance, at ``path``. ``record``: the result without scores.
 
     ``maker``: the system and the copy's key, if the copy must be made first. Requests are pickled: they hold nothing
     else of a system.
     """
 
-    system: str
-    key: str
+    record: dict[str, Any]
     metrics: list[str]
     path: Path
     maker: tuple[System, str] | None
@@ -53,9 +52,13 @@ class Job(NamedTuple):
 
 
 class Store:
-    """Stored scores and lengths by (system, id, key), and the key and digest of copies by (system, id)."""
+    """Stored scores and lengths by (system, id, key), and the key and digest of copies by (system, id).
+
+    ``keys``: the current key of each (system, id).
+    """
 
     def __init__(self, path: Path):
+        self.keys: dict[tuple[str, str], str] = {}
         self.scores: dict[tuple[str, str, str], dict[str, Outcome]] = {}
         self.lengths: dict[tuple[str, str, str], tuple[int, int]] = {}
         self.copies: dict[tuple[str, str], tuple[str, str]] = {}
@@ -68,6 +71,14 @@ class Store:
         """Take a record and write it at once."""
         self._take(record)
         self.log.add(record)
+
+    def outcome(self, system: str, id: str, metric: Metric) -> Outcome | None:
+        return self.scores.get((system, id, self.keys.get((system, id), "")), {}).get(metric.identity)
+
+    def lengths_of(self, system: str) -> dict[str, tuple[int, int]]:
+        """Lengths of the recording and its copy, by id."""
+        places = [(*place, key) for place, key in self.keys.items() if place[0] == system]
+        return {place[1]: self.lengths[place] for place in places if place in self.lengths}
 
     def _take(self, record: dict[str, Any]) -> None:
         place = (record["system"], record["id"], record["key"])
@@ -90,11 +101,11 @@ class Scorer:
         try:
             waveform, rate = audio.read(utterance.path)
         except UserError as error:
-            return [_record(request, utterance) | {"problem": str(error)} for request in job.requests]
+            return [request.record | {"problem": str(error)} for request in job.requests]
         real = Sound(resample(waveform, rate, self.sample_rate), self.sample_rate, transcript(utterance))
         records = []
         for request in job.requests:
-            record = _record(request, utterance)
+            record = dict(request.record)
             try:
                 if request.maker:
                     system, key = request.maker
@@ -126,11 +137,6 @@ class Scorer:
         return scores
 
 
-def _record(request: Request, utterance: Utterance) -> dict[str, Any]:
-    names = {"system": request.system, "id": utterance.id, "key": request.key}
-    return names | {"copy": None, "lengths": [0, 0], "scores": {}}
-
-
 def transcript(utterance: Utterance) -> str | None:
     """The text, or else the label."""
     return utterance.text or utterance.label
@@ -138,15 +144,10 @@ def transcript(utterance: Utterance) -> str | None:
 
 def score_all(
     systems: Sequence[System], utterances: Sequence[Utterance], scorer: Scorer, output: Path, num_workers: int
-) -> tuple[Store, dict[tuple[str, str], str], list[dict[str, Any]]]:
-    """Process what isn't stored yet.
-
-    Returns:
-        The store; the key of each (system, id); and the records of files that couldn't be read or copied.
-    """
+) -> tuple[Store, list[dict[str, Any]]]:
+    """Process what isn't stored yet; returns the store, and the records of files that couldn't be read or copied."""
     store = Store(output / "scores.jsonl")
-    keys: dict[tuple[str, str], str] = {}
-    jobs = [Job(u, _requests(u, systems, scorer, store, keys, output)) for u in utterances]
+    jobs = [Job(utterance, _requests(utterance, systems, scorer, store, output)) for utterance in utterances]
     open_jobs = [job for job in jobs if job.requests]
     finished, problems = len(jobs) - len(open_jobs), []
     with Bar("Evaluating", len(jobs), start=finished) as bar:
@@ -157,18 +158,13 @@ def score_all(
                 else:
                     store.add(record)
             bar.update(done)
-    return store, keys, problems
+    return store, problems
 
 
 def _requests(
-    utterance: Utterance,
-    systems: Sequence[System],
-    scorer: Scorer,
-    store: Store,
-    keys: dict[tuple[str, str], str],
-    output: Path,
+    utterance: Utterance, systems: Sequence[System], scorer: Scorer, store: Store, output: Path
 ) -> list[Request]:
-    """What is missing for an utterance; adds the key of each system to ``keys``."""
+    """List what is missing for an utterance, and set its keys in the store."""
     recording = files.digest(utterance.path) if utterance.path.is_file() else "missing"
     requests = []
     for system in systems:
@@ -177,15 +173,16 @@ def _requests(
             continue
         place = (system.name, utterance.id)
         copy_key = _hash(system_key, recording)
-        keys[place] = _hash(system_key, recording, str(scorer.sample_rate), transcript(utterance) or "")
-        stored = store.scores.get((*place, keys[place]), {})
+        key = _hash(system_key, recording, str(scorer.sample_rate), transcript(utterance) or "")
+        store.keys[place] = key
         applicable = filter(system.applies, scorer.metrics.values())
-        missing = [metric.name for metric in applicable if metric.identity not in stored]
+        missing = [metric.name for metric in applicable if store.outcome(*place, metric) is None]
         path = system.path(utterance, output)
         make = system.makes_files and not (path.is_file() and store.copies.get(place) == (copy_key, files.digest(path)))
         if missing or make:
-            maker = (system, copy_key) if make else None
-            requests.append(Request(system.name, keys[place], missing, path, maker))
+            record = {"system": system.name, "id": utterance.id, "key": key}
+            record |= {"copy": None, "lengths": [0, 0], "scores": {}}
+            requests.append(Request(record, missing, path, (system, copy_key) if make else None))
     return requests
 
 

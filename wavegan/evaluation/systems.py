@@ -183,6 +183,21 @@ class Original(System):
         return not metric.needs_reference
 
 
+def open_systems(sources: Sequence[str], lowest_rate: int) -> list[System]:
+    """The recordings themselves, then the systems in their order. Griffin-Lim has the mels of the first model, or else
+    of recordings of the lowest rate.
+    """
+    systems: dict[str, System] = {}
+    for source in sources:
+        if source != GRIFFIN_LIM:
+            systems[source] = Folder.of(source) if is_folder_of_sounds(source) else Model.of(source)
+    if GRIFFIN_LIM in sources:
+        models = (system for system in systems.values() if isinstance(system, Model))
+        features = next((load(model.source).features for model in models), None)
+        systems[GRIFFIN_LIM] = GriffinLim.of(features, lowest_rate)
+    return [Original(), *(systems[source] for source in sources)]
+
+
 def short_name(source: str) -> str:
     """runs/folder -> folder; names of embedded models and of the Hub stay."""
     return Path(source).resolve().name if Path(source).exists() else source.replace("/", "-")

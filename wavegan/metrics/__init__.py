@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wavegan.core.errors import UserError, did_you_mean
-from wavegan.metrics.base import Metric, Options, Sound, Undefined, align, aligned, installed, require
+from wavegan.metrics.base import Metric, Options, Sound, Undefined, aligned, installed, require
 from wavegan.metrics.bootstrap import Difference, Interval, difference, holm, interval
 from wavegan.metrics.distributions import (
     am_score,
@@ -30,10 +30,10 @@ from wavegan.metrics.functional import (
     multi_resolution_stft,
     pesq,
 )
-from wavegan.metrics.listener import words
 from wavegan.metrics.no_reference import DNSMOS, PLCMOS, DNSMOSBackground, DNSMOSSignal, WordErrorRate
 from wavegan.metrics.perceptual import ESTOI, PESQ, PESQ_RATE, STOI, NarrowbandPESQ, SpeakerSimilarity
 from wavegan.metrics.pitch import PeriodicityError, PitchError, VoicingF1
+from wavegan.metrics.recognizer import words
 from wavegan.metrics.spectral import (
     SISDR,
     LogSpectralDistance,
@@ -44,34 +44,16 @@ from wavegan.metrics.spectral import (
     WarpedMelCepstralDistortion,
 )
 
-_BUILT_IN = (
-    PESQ,
-    NarrowbandPESQ,
-    STOI,
-    ESTOI,
-    MelCepstralDistortion,
-    WarpedMelCepstralDistortion,
-    PitchError,
-    VoicingF1,
-    PeriodicityError,
-    MultiResolutionSTFT,
-    MelL1,
-    LogSpectralDistance,
-    LogSpectralDistanceAbove,
-    SISDR,
-    DNSMOS,
-    DNSMOSSignal,
-    DNSMOSBackground,
-    PLCMOS,
-    WordErrorRate,
-    SpeakerSimilarity,
-)
-METRICS: dict[str, type[Metric]] = {metric.name: metric for metric in _BUILT_IN}
+_BUILT_IN: list[type[Metric]] = [PESQ, NarrowbandPESQ, STOI, ESTOI, MelCepstralDistortion, WarpedMelCepstralDistortion]
+_BUILT_IN += [PitchError, VoicingF1, PeriodicityError]
+_BUILT_IN += [MultiResolutionSTFT, MelL1, LogSpectralDistance, LogSpectralDistanceAbove, SISDR]
+_BUILT_IN += [DNSMOS, DNSMOSSignal, DNSMOSBackground, PLCMOS, WordErrorRate, SpeakerSimilarity]
+METRICS = {metric.name: metric for metric in _BUILT_IN}
 # Without the metrics by CREPE, which take longer than all of these together.
 DEFAULT = ("pesq", "estoi", "mcd", "multi_resolution_stft", "mel_l1", "lsd", "dnsmos")
 
 __all__ = ["COPY_SECONDS", "DEFAULT", "METRICS", "PESQ_RATE", "Difference", "Interval", "Metric", "Options", "Sound"]
-__all__ += ["Undefined", "align", "aligned", "am_score", "build", "copy_quality", "describe", "difference"]
+__all__ += ["Undefined", "aligned", "am_score", "build", "copy_quality", "describe", "difference"]
 __all__ += ["different_bins", "dnsmos", "estoi", "frechet_distance", "frechet_interval", "holm", "inception_score"]
 __all__ += ["installed", "interval", "intra_class_diversity", "mel_l1", "modified_inception_score"]
 __all__ += ["multi_resolution_stft", "named", "nearest_distance", "pesq", "require", "words"]

@@ -64,23 +64,17 @@ class Sound:
         return self._derived[function]
 
 
-def align(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut both to the shorter length: a vocoder's output ends on a whole frame, a recording anywhere.
+def aligned(real: Sound, fake: Sound) -> tuple[Sound, Sound]:
+    """Both sounds at the reference's rate, cut to the shorter length: a vocoder's output ends on a whole frame.
 
     Both begin at the same instant; nothing is shifted, so that a delay is an error like any other.
     """
-    length = min(len(real), len(fake))
-    return real[:length], fake[:length]
-
-
-def aligned(real: Sound, fake: Sound) -> tuple[Sound, Sound]:
-    """Both sounds at the reference's rate and the shorter length; unchanged if they are so already."""
-    if fake.sample_rate != real.sample_rate:
-        fake = Sound(fake.at(real.sample_rate), real.sample_rate, fake.text)
-    if len(real.waveform) != len(fake.waveform):
-        pair = align(real.waveform, fake.waveform)
-        return Sound(pair[0], real.sample_rate, real.text), Sound(pair[1], real.sample_rate, fake.text)
-    return real, fake
+    rate, length = real.sample_rate, min(len(real.waveform), len(fake.at(real.sample_rate)))
+    pair = []
+    for sound in (real, fake):
+        unchanged = sound.sample_rate == rate and len(sound.waveform) == length
+        pair.append(sound if unchanged else Sound(sound.at(rate)[:length], rate, sound.text))
+    return pair[0], pair[1]
 
 
 class Metric:

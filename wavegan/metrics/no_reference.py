@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from wavegan.metrics.base import Metric, Options, Sound, Undefined, at_least, seeded
-from wavegan.metrics.listener import LISTENER_RATE, recognize, use_grammar, words
+from wavegan.metrics.recognizer import Recognizer, words
 
 MOS_RATE = 16000
 
@@ -125,28 +125,14 @@ class WordErrorRate(Metric):
         transcript = words(fake.text or "")
         if not transcript:
             raise Undefined("there is no transcript")
-        if unknown := [word for word in transcript if word not in self.known]:
+        if unknown := [word for word in transcript if word not in self.recognizer.known]:
             raise Undefined(f"pocketsphinx doesn't know the word '{unknown[0]}'")
-        return float(edits(transcript, self.recognize(fake))), float(len(transcript))
-
-    def recognize(self, sound: Sound) -> list[str]:
-        """The recognised words."""
-        return [] if sound.silent else recognize(self.decoder, sound.waveform, sound.sample_rate).split()
+        hypothesis = self.recognizer.recognize(fake.waveform, fake.sample_rate)
+        return float(edits(transcript, hypothesis)), float(len(transcript))
 
     @cached_property
-    def known(self) -> frozenset[str]:
-        return frozenset(word for word in self.vocabulary if self._english.lookup_word(word) is not None)
-
-    @cached_property
-    def _english(self):  # noqa: ANN202
-        from pocketsphinx import Decoder
-
-        return Decoder(samprate=LISTENER_RATE, loglevel="FATAL", lm=None)
-
-    @cached_property
-    def decoder(self):  # noqa: ANN202
-        use_grammar(self._english, f"({' | '.join(sorted(self.known))}){'' if self.one_word else '+'}")
-        return self._english
+    def recognizer(self) -> Recognizer:
+        return Recognizer(self.vocabulary, "({})" if self.one_word else "({})+")
 
 
 def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
