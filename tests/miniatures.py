@@ -150,6 +150,17 @@ def common_voice(folder: Path) -> None:
         clip(root / "clips" / f"common_voice_de_{i}.mp3", 32000)
 
 
+def open_speech(folder: Path) -> None:
+    """A line of JSON for each recording; valid and test speakers with clips that aren't chosen."""
+    lines = []
+    for i in range(TIMES):
+        part = {0: "valid", 1: "valid", 2: "test", 3: "test"}.get(i, "train")
+        record = {"path": f"common_voice/kab/{i}.flac", "speaker": f"s{i // 2}", "text": None, "split": part}
+        clip(folder / record["path"], 22050)
+        lines.append(json.dumps(record | ({"chosen": True} if i in (0, 2) else {})))
+    text(folder / "metadata.jsonl", *lines)
+
+
 def thorsten(folder: Path) -> None:
     """Two fields or three; no head."""
     ids = [f"{i:032x}" for i in range(TIMES)]
@@ -207,6 +218,7 @@ MINIATURES = {
         arctic,
         m_ailabs,
         common_voice,
+        open_speech,
         thorsten,
         opencpop,
         audiomnist,

@@ -157,6 +157,14 @@ def test_m_ailabs(tmp_path):
     assert found["karlsson/altehous/altehous_01_f000001"].text == "in dem ich wohne"
 
 
+def test_open_speech(tmp_path):
+    found = scanned("open_speech", tmp_path)
+    parts = {id: source.part for id, source in found.items()}
+    assert len(parts) == 10 and parts["common_voice/kab/0"] == "valid" and parts["common_voice/kab/2"] == "test"
+    assert "common_voice/kab/1" not in parts and "common_voice/kab/3" not in parts
+    assert found["common_voice/kab/5"].speaker == "s2"
+
+
 def test_common_voice(tmp_path):
     found = scanned("common_voice", tmp_path)
     assert len(found) == 12 and "common_voice_de_12" not in found

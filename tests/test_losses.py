@@ -163,3 +163,28 @@ def test_generation_has_nothing_to_balance(recipe_file):
     overrides = [f"task={task}", "generator={name: wavegan, dim: 1}", "objective={balancer: {}}"]
     with pytest.raises(UserError, match="objective.balancer balances against reconstruction terms"):
         load_recipe(recipe_file, [*overrides, "trainer.adversarial_start=0"])
+
+
+def test_spectral_variance_sees_smoothed_texture_and_no_level():
+    noise = torch.randn(2, 8192, generator=torch.Generator().manual_seed(0))
+    features = LogMelConfig(sample_rate=16000, n_fft=256, hop_length=64, n_mels=20)
+    none = dict.fromkeys(Weights.model_fields, 0.0)
+    objective = Objective(ObjectiveConfig(weights=Weights(**none | {"spectral_variance": 1.0})), features)
+
+    def distance(fake: torch.Tensor) -> float:
+        return float(objective.generator(noise.unsqueeze(1), fake.unsqueeze(1))["spectral_variance"])
+
+    assert distance(noise) == 0 and distance(0.1 * noise) < 1e-3
+    other = torch.randn(2, 8192, generator=torch.Generator().manual_seed(1))
+    click = torch.zeros(2, 8192)
+    click[:, ::64] = 1.0  # a line spectrum at low frequencies only: flat magnitudes within a window
+    assert distance(other) < 0.3 < 1.0 < distance(click)
+
+
+def test_log_spread_of_a_known_texture():
+    """Magnitudes that alternate by e and 1/e over bins: detail of a mean over many bins is 1 neper."""
+    level = torch.exp(torch.tensor([1.0, -1.0]).repeat(32)).reshape(1, 64, 1).expand(1, 64, 9)
+    inner = reconstruction.log_spread(level, bins=9)[:, 20:40]
+    mean = torch.tensor([1 / 9, -1 / 9]).repeat(10)  # of 9 bins, 5 of one kind
+    assert torch.allclose(inner.exp(), (1 - mean.abs()).reshape(1, 20, 1).expand_as(inner), atol=1e-3)
+    assert torch.allclose(reconstruction.log_spread(100 * level, 9), reconstruction.log_spread(level, 9), atol=1e-5)

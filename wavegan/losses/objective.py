@@ -55,6 +55,7 @@ class Weights(Config):
     log_amplitude: float = Field(0.0, ge=0)
     phase: float = Field(0.0, ge=0)
     complex_stft: float = Field(0.0, ge=0)
+    spectral_variance: float = Field(0.0, ge=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -85,7 +86,8 @@ class ObjectiveConfig(Config):
     factor on the reconstruction terms once the discriminators have joined. ``penalty``: on the discriminators'
     gradient. ``balancer``: weights then are shares of the gradient at the generator's output. Unpaired tasks have the
     adversarial and diversity terms only; ``diversity_limit``: distance up to which two takes with the same labels are
-    pushed apart, in nepers of log-mel per unit of latent distance.
+    pushed apart, in nepers of log-mel per unit of latent distance. ``variance_resolutions``: [n_fft, hop_length,
+    bins] for spectral_variance, ``bins`` being odd; ``variance_above``: its lowest frequency in Hz.
     """
 
     adversarial: Literal["least_squares", "hinge", "relativistic", "wasserstein"] = "least_squares"
@@ -98,12 +100,21 @@ class ObjectiveConfig(Config):
     )
     reconstruction_scale: float = Field(1.0, gt=0)
     diversity_limit: float = Field(0.3, gt=0)
+    variance_resolutions: list[tuple[int, int, int]] = Field(
+        [(256, 64, 5), (512, 128, 9), (1024, 256, 9)], min_length=1
+    )
+    variance_above: float = Field(1000.0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> ObjectiveConfig:
         for n_fft, hop_length, n_mels in self.mel_resolutions:
             if not (n_mels >= 1 and 1 <= hop_length <= n_fft):
                 raise ValueError(f"mel_resolutions: [{n_fft}, {hop_length}, {n_mels}] should be [n_fft, hop, n_mels]")
+        for n_fft, hop_length, bins in self.variance_resolutions:
+            if not (bins % 2 and 1 <= bins <= n_fft // 4 and 1 <= hop_length <= n_fft):
+                raise ValueError(
+                    f"variance_resolutions: [{n_fft}, {hop_length}, {bins}] should be [n_fft, hop, odd bins]"
+                )
         if self.san and self.adversarial not in SAN:
             raise ValueError(f"san is defined for adversarial {' and '.join(SAN)}, not {self.adversarial}")
         return self

@@ -133,6 +133,39 @@ def complex_stft(comparison: Comparison) -> Tensor:
     return complex_l1(*comparison.spectra(*comparison.base))
 
 
+@term
+def spectral_variance(comparison: Comparison) -> Tensor:
+    """Distance of the local spread of log-magnitudes, averaged over ``variance_resolutions``, above ``variance_above``.
+
+    Regression averages fine spectral texture away and sounds smooth; this restores its variance, as global variance
+    does for the parameters of statistical synthesis (Toda 2007, IEICE E90-D(5), section 3).
+    """
+    config, distances = comparison.config, []
+    for n_fft, hop_length, bins in config.variance_resolutions:
+        first = max(round(config.variance_above * n_fft / comparison.features.sample_rate) - bins, 0)
+        spectra = (magnitude(spectrum)[:, first:] for spectrum in comparison.spectra(n_fft, hop_length))
+        real, fake = (log_spread(level, bins) for level in spectra)
+        distances.append((real - fake).abs().mean())
+    return torch.stack(distances).mean()
+
+
+def log_spread(level: Tensor, bins: int, frames: int = 7) -> Tensor:
+    """Log of the local standard deviation of log-magnitudes, in nepers: (B, K, F) -> (B, K - bins // 2, F).
+
+    A log-magnitude's detail is its difference from the mean of ``bins`` neighbouring bins; its mean square is taken
+    over 2 * bins - 1 bins and ``frames`` frames. The lowest ``bins // 2`` bins only serve as neighbours.
+    """
+    log_level = level.clamp(min=1e-5).log().transpose(1, 2)
+    detail = log_level - _moving_average(log_level, bins)
+    power = _moving_average(detail.square(), 2 * bins - 1).transpose(1, 2)
+    return 0.5 * (_moving_average(power, frames) + 1e-3).log()[:, bins // 2 :]
+
+
+def _moving_average(x: Tensor, width: int) -> Tensor:
+    """Mean over an odd ``width`` of the last dimension, over fewer values at the ends."""
+    return F.avg_pool1d(x, width, 1, width // 2, count_include_pad=False)
+
+
 def magnitude(spectrum: Tensor) -> Tensor:
     """|spectrum| with a finite gradient in silence."""
     return (torch.view_as_real(spectrum).square().sum(-1) + 1e-10).sqrt()

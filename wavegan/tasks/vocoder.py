@@ -37,7 +37,10 @@ class VocoderConfig(BaseTaskConfig):
                 f"data.segment_length {segment_length} must be a multiple of "
                 f"task.features.hop_length {features.hop_length}"
             )
-        longest = max(features.n_fft, *(n_fft for n_fft, _, _ in recipe.objective.mel_resolutions))
+        resolutions = [*recipe.objective.mel_resolutions]
+        if recipe.objective.weights.spectral_variance:
+            resolutions += recipe.objective.variance_resolutions
+        longest = max(features.n_fft, *(n_fft for n_fft, _, _ in resolutions))
         if segment_length < longest:
             faults.append(f"data.segment_length {segment_length} is shorter than an n_fft of {longest}")
         if recipe.trainer.adversarial_start < 1 and not recipe.discriminators:
