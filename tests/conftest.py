@@ -18,10 +18,20 @@ from wavegan.data import manifest
 from wavegan.data.manifest import Utterance
 
 RATE = 16000
+# Files of unit tests: pytest -m quick, for the work of every minute.
+QUICK = "architecture archive audio config conventions discriminators hub lhotse loudness losses memory_map models"
+QUICK += " prepare progress silence stft_and_log_mel synthesizer"
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core, with one thread each
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
     torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    files = {f"test_{name}" for name in QUICK.split()}
+    for item in items:
+        if item.path.stem in files:
+            item.add_marker("quick")
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 SCRIPT = Path(__file__).parent.parent / "recipes/bench_scaling.py"
 
 

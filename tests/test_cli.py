@@ -144,6 +144,7 @@ def test_json_is_one_object_on_stdout(tmp_path):
     assert json.loads(done.stdout)["results"][0]["model"] == "digits-8k", done.stderr
 
 
+@pytest.mark.usefixtures("forks")
 def test_sound_and_mels_through_pipes(tmp_path):
     audio.write(tmp_path / "in.flac", speech_like(0.5), RATE)
     run("vocode", tmp_path / "in.flac", "-o", tmp_path / "out.wav")
@@ -170,6 +171,7 @@ def test_a_closed_pipe_ends_quietly():
     assert process.wait() == 1 and b"Traceback" not in error and b"Exception" not in error
 
 
+@pytest.mark.usefixtures("forks")
 def test_bad_input_files(tmp_path):
     for name, expected in bad_files(tmp_path).items():
         if name not in ("", "cut.flac", "short.wav"):  # a folder is welcome here
@@ -249,7 +251,7 @@ def test_train_and_its_mistakes(recipe_file, tmp_path):
 
 def test_evaluate_writes_scores_wavs_and_a_page(corpus, tmp_path):
     out = tmp_path / "eval"
-    done = run("evaluate", "vocoder-16k", "--manifest", corpus / "valid.jsonl", "-o", out)
+    done = run("evaluate", "vocoder-16k", "--manifest", corpus / "valid.jsonl", "-o", out, "--num-workers", 1)
     assert done.returncode == 0, done.stderr
     scores = json.loads((out / "metrics.json").read_text())
     assert {"pesq", "estoi", "mcd", "mel_l1", "dnsmos"} <= scores["means"]["vocoder-16k"].keys()
@@ -266,6 +268,7 @@ def test_evaluate_writes_scores_wavs_and_a_page(corpus, tmp_path):
     assert_refused(run(*command, "--reference", corpus, "--metrics", "pesk"), "Did you mean 'pesq'?")
 
 
+@pytest.mark.usefixtures("forks")
 def test_eight_channels_at_96_khz_need_no_eightfold_memory(tmp_path):
     """Two minutes: decoded at once, the eight channels would take 370 MB, and resampling them several times that."""
     block = (np.tile(speech_like(1.0, 96000).numpy()[:, None], (1, 8)) * 32767).astype(np.int16)

@@ -11,6 +11,8 @@ import pytest
 
 from wavegan.core.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 SCRIPT = Path(__file__).parent.parent / "recipes/compare.py"
 
 

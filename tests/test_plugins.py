@@ -66,9 +66,10 @@ class Filter(Generator):
     def __init__(self, taps):
         super().__init__()
         self.conv = nn.Conv1d(1, 1, taps, padding=taps // 2)
+        self.norm = nn.BatchNorm1d(1)
 
     def forward(self, x, label=None):
-        return self.conv(x)
+        return self.norm(self.conv(x))
 
 
 class DenoisingPlayer(Synthesizer):
@@ -117,6 +118,7 @@ TRAIN = """
 from wavegan import Synthesizer, Trainer, audio, load_recipe
 trainer = Trainer(load_recipe("toy.yaml"), "run")
 assert trainer.train() == 0
+assert trainer.ema.norm.num_batches_tracked == 4 and trainer.ema.norm.running_mean.abs() > 0
 again = Trainer.resume("run", ["trainer.max_steps=6"])
 assert again.step == 4 and again.train() == 0
 player = Synthesizer.from_pretrained("run")
@@ -165,6 +167,11 @@ for part in (Mine, int):
         wavegan.register(part)
     except wavegan.UserError as error:
         print(error)
+def adversarial(comparison): ...
+try:
+    wavegan.term(adversarial)
+except wavegan.UserError as error:
+    print(error)
 @wavegan.term
 def phase(comparison): ...
 """
@@ -174,4 +181,5 @@ def test_names_that_are_taken_and_other_classes_are_refused(tmp_path):
     result = python(CLASH, tmp_path)
     assert "The generator 'spectral' of __main__ has the name of" in result.stdout
     assert "should derive from one of BaseGeneratorConfig" in result.stdout
+    assert "The loss term 'adversarial' has the name of a built-in one" in result.stdout
     assert result.returncode == 1 and "The loss term 'phase' of __main__ has the name of" in result.stderr

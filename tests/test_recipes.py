@@ -14,6 +14,8 @@ from tests.conftest import RATE, speech_like
 from wavegan import audio
 from wavegan.data import manifest
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 ROOT = Path(__file__).parent.parent
 
 

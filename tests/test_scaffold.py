@@ -16,6 +16,8 @@ from wavegan.core import config
 from wavegan.data import manifest
 from wavegan.training.recipe import load_recipe
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 
 @pytest.fixture
 def wavs(tmp_path):

@@ -344,7 +344,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def test_memory_is_the_same_for_two_minutes_and_for_twenty(tmp_path):
+@pytest.mark.usefixtures("forks")
+def test_memory_is_the_same_for_one_minute_and_for_ten(tmp_path):
     """Stereo at 22050 Hz: decoded, mixed, resampled, analysed, spoken and written piece by piece."""
     model = synthesizer(
         SpectralConfig(dim=16, num_blocks=2), FEATURES.model_copy(update={"n_fft": 512, "hop_length": 128})
@@ -352,7 +353,7 @@ def test_memory_is_the_same_for_two_minutes_and_for_twenty(tmp_path):
     native.save_generator(tmp_path / "model", model.generator, model.config)
     block = (np.tile(speech_like(10, 22050).numpy()[:, None], (1, 2)) * 32767).astype(np.int16)
     used = []
-    for minutes in (2, 20):
+    for minutes in (1, 10):
         with soundfile.SoundFile(tmp_path / "in.wav", "w", 22050, 2) as file:
             for _ in range(6 * minutes):
                 file.write(block)
@@ -361,7 +362,7 @@ def test_memory_is_the_same_for_two_minutes_and_for_twenty(tmp_path):
         assert done.returncode == 0, done.stderr
         assert soundfile.info(tmp_path / "out.wav").frames == 60 * minutes * RATE
         used.append(float(done.stdout.splitlines()[-1]))
-    assert used[1] < used[0] + 40  # MB; the recording alone has 100
+    assert used[1] < used[0] + 40  # MB; the recording alone has 53, as float32 more than twice that
 
 
 def test_silence_makes_no_denormal_numbers(model):

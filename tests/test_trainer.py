@@ -75,7 +75,8 @@ def stop_after(trainer: Trainer, step: int) -> None:
     trainer.train_step = train_step
 
 
-def test_sigterm_of_a_real_process_saves_and_resumes(recipe_file, tmp_path):
+@pytest.mark.usefixtures("forks")
+def test_sigterm_of_another_process_saves_and_resumes(recipe_file, tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "wavegan", "train", str(recipe_file), "trainer.max_steps=100000"]
     process = subprocess.Popen([*command, "--run", str(run)], stderr=subprocess.PIPE, text=True)

@@ -18,6 +18,7 @@ import pytest
 
 from wavegan import Trainer, UserError, load_recipe
 from wavegan.data import manifest
+from wavegan.training import run_lock
 from wavegan.training.run_lock import RunLock
 
 QUIET = ["trainer.num_samples=0"]
@@ -76,6 +77,17 @@ print("status", status, set(inside) == {{before}})
 """
 
 
+def test_a_callback_that_raises_leaves_a_run_to_resume(recipe_file, tmp_path, whole):
+    def fail(step):
+        if step.number == 2:
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as kept:
+        Trainer(load_recipe(recipe_file, QUIET), tmp_path / "run").train(fail)
+    assert kept.traceback and not (tmp_path / "run" / ".lock").exists()
+    assert Trainer.resume(tmp_path / "run").train() == 0 and losses(tmp_path / "run") == whole
+
+
 def test_a_notebook_shows_progress_and_keeps_its_signal_handlers(recipe_file, tmp_path, whole):
     code = NOTEBOOK.format(recipe=str(recipe_file), run=str(tmp_path / "run"))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
@@ -94,9 +106,30 @@ def test_a_run_is_never_overwritten(recipe_file, tmp_path, whole):
         Trainer(load_recipe(recipe_file), tmp_path / "whole")
     first, second = (Trainer(load_recipe(recipe_file, QUIET), tmp_path / "both") for _ in range(2))
     first.train()
-    with pytest.raises(UserError, match="holds a run that another process has begun"):
+    with pytest.raises(UserError, match="has changed since it was loaded"):
         second.train()
     assert (tmp_path / "whole" / "trainer.pt").read_bytes() == before and losses(tmp_path / "both") == whole
+
+
+def test_a_trainer_never_writes_over_what_another_one_trained(recipe_file, tmp_path):
+    first = Trainer(load_recipe(recipe_file, QUIET), tmp_path / "run")
+    late = Trainer(load_recipe(recipe_file, [*QUIET, "trainer.seed=5"]), tmp_path / "run")
+    first.train(lambda step: first.stop() if step.number == 2 else None)
+    behind = Trainer.resume(tmp_path / "run", ["trainer.max_steps=4"])
+    Trainer.resume(tmp_path / "run", ["trainer.max_steps=6"]).train()
+    written = (tmp_path / "run" / "trainer.pt").read_bytes()
+    for action in (late.save, late.train, behind.save, behind.train):
+        with pytest.raises(UserError, match="has changed since it was loaded"):
+            action()
+    assert (tmp_path / "run" / "trainer.pt").read_bytes() == written
+    assert Trainer.resume(tmp_path / "run").validate()["valid/mel_l1"] > 0  # also outside of a training
+
+
+def test_a_lost_lock_stops_the_training_before_it_writes(recipe_file, tmp_path):
+    trainer = Trainer(load_recipe(recipe_file, [*QUIET, "trainer.checkpoint_interval=2"]), tmp_path / "run")
+    with pytest.raises(UserError, match="was taken over while this process did not respond"):
+        trainer.train(lambda step: (tmp_path / "run" / ".lock").unlink() if step.number == 1 else None)
+    assert not (tmp_path / "run" / "trainer.pt").exists()
 
 
 def test_one_process_at_a_time_trains_in_a_folder(recipe_file, tmp_path):
@@ -146,7 +179,7 @@ def test_the_lock_of_another_machine_counts_while_it_is_renewed(tmp_path):
 def test_of_many_processes_one_takes_a_stale_lock(tmp_path):
     lock = tmp_path / ".lock"
     for _ in range(20):
-        lock.write_text(json.dumps({"pid": 2**22 + 1, "host": os.uname().nodename, "start": "0", "token": "dead"}))
+        lock.write_text(json.dumps({"pid": 2**22 + 1, "machine": run_lock.machine(), "start": "0", "token": "dead"}))
         barrier, outcomes = threading.Barrier(8), []
 
         def take(barrier=barrier, outcomes=outcomes):

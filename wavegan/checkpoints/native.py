@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -167,24 +168,28 @@ def read_config(folder: Path) -> CheckpointConfig:
             f"{folder} has checkpoint format {version}; this wavegan {__version__} reads format {FORMAT_VERSION}. "
             "Install the wavegan that wrote it, or a newer one."
         )
-    _require_plugins(data.get("plugins"), folder)
+    require_plugins(data.get("plugins"), folder, {"task": TASKS.classes, "generator": GENERATORS.classes})
     return config.parse(CheckpointConfig, upgrade(data), str(path))
 
 
-def _require_plugins(plugins: Any, folder: Path) -> None:
-    """Check that the task and the generator of another package are registered; nothing is imported by a file's word."""
-    plugins = plugins if isinstance(plugins, dict) else {}
-    for registry in (TASKS, GENERATORS):
-        for part, package in plugins.items():
-            kind, _, name = part.partition(" ")
-            if kind != registry.kind or name in registry.classes:
-                continue
-            load_entry_points()
-            if name not in registry.classes:
-                raise UserError(
-                    f"{folder} needs the {kind} '{name}' of the package '{package}', which is not registered: install "
-                    "it, or import the module that calls wavegan.register before loading."
-                )
+def require_plugins(plugins: Any, folder: Path, registered: dict[str, Collection[str]]) -> None:
+    """Check that the parts of other packages are registered; nothing is imported because a file says so.
+
+    ``plugins``: those that config.json lists; ``registered``: the names of each kind to check.
+
+    Raises:
+        UserError: a part is missing; names it and its package.
+    """
+    for part, package in (plugins if isinstance(plugins, dict) else {}).items():
+        kind = next((kind for kind in registered if part.startswith(f"{kind} ")), None)
+        if kind is None or (name := part.removeprefix(f"{kind} ")) in registered[kind]:
+            continue
+        load_entry_points()
+        if name not in registered[kind]:
+            raise UserError(
+                f"{folder} needs the {kind} '{name}' of the package '{package}', which is not registered: install it, "
+                "or import the module that registers it before loading."
+            )
 
 
 def load_generator(folder: Path) -> tuple[nn.Module, CheckpointConfig]:
@@ -241,6 +246,15 @@ def save_trainer(folder: Path, state: dict[str, Any]) -> None:
 def has_trainer(folder: Path) -> bool:
     """Return True if a run can be resumed."""
     return any((folder / name).is_file() for name in (TRAINER, PREVIOUS))
+
+
+def trainer_stamp(folder: Path) -> tuple[int, int] | None:
+    """Time and size of ``trainer.pt``, by which a reader sees that another process has written it; None without one."""
+    try:
+        status = (folder / TRAINER).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def load_trainer(folder: Path) -> dict[str, Any]:

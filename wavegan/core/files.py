@@ -55,6 +55,19 @@ def make_folder(path: Path) -> None:
         raise UserError(f"Cannot write in {path}: no permission.")
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder that can't be made or written to, without making it.
+
+    Raises:
+        UserError: it or a folder above it is a file or can't be written.
+    """
+    place = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not place.is_dir():
+        raise UserError(f"Cannot make the folder {path}: {place} is a file. Choose another folder.")
+    if not os.access(place, os.W_OK):
+        raise UserError(f"Cannot make the folder {path}: no permission to write in {place}.")
+
+
 def check_target(path: Path, suffix: str | None = None) -> None:
     """Check that a file can be written, before a long computation.
 

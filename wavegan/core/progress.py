@@ -48,7 +48,7 @@ class Bar:
     def __init__(self, description: str, total: int, start: int = 0, quiet: bool = False):
         self.description, self.total, self.start = description, total, start
         self.quiet = quiet or _quiet
-        self.interactive = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self.interactive = sys.stderr.isatty() or in_notebook()
         self.start_time = self.last_time = time.monotonic()
 
     def __enter__(self) -> Bar:
@@ -73,6 +73,13 @@ class Bar:
             _draw(f"{self.description} [{'#' * filled}{'-' * (BAR_WIDTH - filled)}] {state}")
         else:
             print(f"{self.description} {state}", file=sys.stderr, flush=True)
+
+
+def in_notebook() -> bool:
+    """Return True in a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def clock(seconds: float) -> str:

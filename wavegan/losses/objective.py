@@ -5,6 +5,7 @@ Shapes: B batch, T samples, K bins, F frames. ``real`` and ``fake`` are waveform
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -73,7 +74,7 @@ class Weights(Config):
     @model_validator(mode="after")
     def _check_values(self) -> Weights:
         for name, weight in (self.model_extra or {}).items():
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0:
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
                 raise ValueError(f"{name} should be a number from 0 up, got {weight!r}")
         return self
 

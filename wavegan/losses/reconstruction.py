@@ -82,6 +82,8 @@ def term(function: Term) -> Term:
         UserError: another package's term has the name.
     """
     name = function.__name__
+    if name in ("adversarial", "feature_matching", "diversity"):
+        raise UserError(f"The loss term '{name}' has the name of a built-in one: rename the function.")
     if name in TERMS and package_of(TERMS[name]) != package_of(function):
         raise UserError(f"The loss term '{name}' of {function.__module__} has the name of {TERMS[name].__module__}'s.")
     TERMS[name] = function

@@ -42,7 +42,7 @@ class Selection:
         return sorted(self.scores, key=lambda step: (sign * self.scores[step], step))
 
     def choose(self, step: int, means: dict[str, float]) -> Path | None:
-        """``add`` the score of a validation.
+        """Record the chosen metric of a validation; returns the folder to write this model to if it is one of the best.
 
         Raises:
             UserError: the validation has no such metric.
@@ -53,15 +53,18 @@ class Selection:
         return self.add(step, means[self.metric])
 
     def add(self, step: int, score: float) -> Path | None:
-        """Record a score; returns the folder to write this model to if it is one of the best. Others are deleted."""
+        """Record a score; returns the folder to write this model to if it is one of the best."""
         if math.isnan(score):
             return None
         self.scores[step] = float(f"{score:.6g}")  # as the log has it, where a resumed run may read it
-        kept = self.best()[: self.config.keep]
+        return self.folder / _name(step) if step in self.best()[: self.config.keep] else None
+
+    def prune(self) -> None:
+        """Delete the models that are no longer among the best."""
+        kept = {_name(step) for step in self.best()[: self.config.keep]}
         for path in self.folder.glob("step-*"):
-            if path.name not in {_name(k) for k in kept}:
-                shutil.rmtree(path, ignore_errors=True)  # other processes do the same
-        return self.folder / _name(step) if step in kept else None
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
 
     def exhausted(self) -> bool:
         """Return True if ``patience`` validations have passed since the best one."""

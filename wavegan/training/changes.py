@@ -10,7 +10,10 @@ from typing import Any
 from wavegan.checkpoints import native
 from wavegan.core import config
 from wavegan.core.errors import UserError
+from wavegan.losses.reconstruction import TERMS
+from wavegan.models.discriminators import DISCRIMINATORS
 from wavegan.training.recipe import Recipe
+from wavegan.training.resolve import resolve_files
 
 # The recordings behind data.train must be the same; the trainer compares their digest.
 MAY_CHANGE = ("trainer.", "name", "selection", "data.valid", "data.train")
@@ -44,10 +47,10 @@ def resumed_recipe(folder: Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def changes_since(recipe: Recipe, folder: Path) -> dict[str, str]:
-    """``differences`` of a recipe from that of the run in a folder, except what the run resolved when it began, and
-    manifests that are the same by another path.
+    """``differences`` of a recipe, resolved, from that of the run in a folder, except vocabularies, and the precision
+    of the machine that the run began on.
     """
-    begun = read_recipe(folder)
+    begun, recipe = read_recipe(folder), resolve_files(recipe, folder)
     resolved = ("task.conditions.", *(["trainer.precision"] if recipe.trainer.precision == "auto" else []))
     for name in ("train", "valid"):
         old, new = getattr(begun.data, name), getattr(recipe.data, name)
@@ -69,6 +72,7 @@ def differences(before: Recipe, after: Recipe) -> dict[str, str]:
 
 def _section(folder: Path) -> dict[str, Any]:
     contents = native.read_config(folder)
+    native.require_plugins(contents.plugins, folder, {"discriminator": DISCRIMINATORS.classes, "loss term": TERMS})
     if contents.recipe is None:
         raise UserError(f"{folder} was not trained by a recipe and can't be resumed.")
     return contents.recipe

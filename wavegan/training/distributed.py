@@ -229,5 +229,5 @@ def restarted() -> bool:
 
 def lost_peer(error: RuntimeError) -> bool:
     """Return True if an error of a collective operation says that another process has gone."""
-    signs = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe", "store")
+    signs = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe", "TCPStore", "c10d")
     return isinstance(error, distributed.DistError) or any(sign in str(error) for sign in signs)

@@ -167,7 +167,11 @@ class Game:
 
     @torch.no_grad()
     def _update_ema(self, step: int) -> None:
-        """Exponential moving average of the weights, with a warm-up so that the first ones are forgotten."""
+        """Exponential moving average of the weights, with a warm-up so that the first ones are forgotten; buffers, such
+        as the statistics of batch norm, are copied.
+        """
         decay = min(self.config.ema, (1 + step) / (10 + step))
         raw = [p.detach() for p in self.players["g"].plain.parameters()]
         torch._foreach_lerp_(list(self.ema.parameters()), raw, 1 - decay)
+        for average, current in zip(self.ema.buffers(), self.players["g"].plain.buffers(), strict=True):
+            average.copy_(current)

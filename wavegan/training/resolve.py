@@ -9,6 +9,8 @@ from typing import NamedTuple
 from wavegan.core.errors import UserError
 from wavegan.data import manifest
 from wavegan.data.manifest import Utterance
+from wavegan.losses.reconstruction import plugin_terms
+from wavegan.models.discriminators import DISCRIMINATORS
 from wavegan.training import distributed
 from wavegan.training.recipe import Recipe, TrainerConfig
 
@@ -27,13 +29,21 @@ def resolve(recipe: Recipe, run: Path) -> Resolved:
     Raises:
         UserError: a manifest is missing or damaged, or utterances lack a label that the task asks for.
     """
-    folders = {"the recipe": recipe.folder, "the run": run.parent}
-    recipe = recipe.with_sections(
-        data={name: find_file(getattr(recipe.data, name), folders, f"data.{name}") for name in ("train", "valid")},
-        trainer=_initial_weights(recipe.trainer, folders) | _precision(recipe.trainer),
-    )
+    recipe = resolve_files(recipe, run)
+    recipe = recipe.with_sections(trainer=_precision(recipe.trainer))
     train, valid = manifest.read(recipe.data.train), manifest.read(recipe.data.valid)
     return Resolved(recipe.model_copy(update={"task": recipe.task.with_vocabulary(train)}), train, valid)
+
+
+def resolve_files(recipe: Recipe, run: Path) -> Recipe:
+    """Replace relative paths by those of files that exist.
+
+    Raises:
+        UserError: a manifest isn't there.
+    """
+    folders = {"the recipe": recipe.folder, "the run": run.parent}
+    manifests = {name: find_file(getattr(recipe.data, name), folders, f"data.{name}") for name in ("train", "valid")}
+    return recipe.with_sections(data=manifests, trainer=_initial_weights(recipe.trainer, folders))
 
 
 def find_file(path: Path, folders: dict[str, Path | None], key: str) -> Path:
@@ -50,7 +60,10 @@ def find_file(path: Path, folders: dict[str, Path | None], key: str) -> Path:
         return path
     looked = [f"beside {name} ({folder})" for name, folder in places.items()]
     where = f" Looked {', '.join(looked)} and in the working folder ({Path.cwd()})." if looked else ""
-    raise UserError(f"No such manifest: {path} ({key}).{where} Prepare the corpus first (see recipes/README.md).")
+    raise UserError(
+        f"No such manifest: {path} ({key}).{where} Prepare the corpus first (see recipes/README.md), or give its "
+        f"place: {key}=PATH."
+    )
 
 
 def _initial_weights(trainer: TrainerConfig, folders: dict[str, Path | None]) -> dict[str, object]:
@@ -78,9 +91,6 @@ def _precision(trainer: TrainerConfig) -> dict[str, str]:
 
 def plugins_of(recipe: Recipe) -> dict[str, str]:
     """The parts of a recipe that other packages define: {"KIND NAME": package}."""
-    from wavegan.losses.reconstruction import plugin_terms
-    from wavegan.models.discriminators import DISCRIMINATORS
-
     weighted: Sequence[str] = [name for name, weight in recipe.objective.weights if weight > 0]
     parts = plugin_terms(weighted)
     for config in recipe.discriminators:

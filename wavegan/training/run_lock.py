@@ -11,6 +11,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -57,19 +58,20 @@ class RunLock:
             self.path.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise if another process has taken the lock over, which thought that this one had died.
+        """Raise if the lock is lost: another process assumed that this one had died, and took it over.
 
         Raises:
-            UserError: it has.
+            UserError: it is lost.
         """
         owner = self._read()
-        if owner is not None and owner.get("token") != self.token:
-            raise UserError(f"{self.path.parent} was taken over by process {owner.get('pid')} on {owner.get('host')}.")
+        if owner is None or owner.get("token") != self.token:
+            by = f" by process {owner.get('pid')} on {owner.get('host')}" if owner else ""
+            raise UserError(f"{self.path.parent} was taken over{by} while this process did not respond: stopped.")
 
     def _create(self) -> bool:
         """Create the file in one operation, whole: a link to a finished file fails where the name exists."""
-        start = _start_time(os.getpid())
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "start": start, "token": self.token}
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "machine": machine()}
+        owner |= {"start": _start_time(os.getpid()), "token": self.token}
         descriptor, name = tempfile.mkstemp(prefix=f"{NAME}.", dir=self.path.parent)
         try:
             with os.fdopen(descriptor, "w") as file:
@@ -97,36 +99,52 @@ class RunLock:
             return {}
 
     def _is_stale(self, owner: dict) -> bool:
-        if owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int):
+        if os.name == "posix" and owner.get("machine") == machine() and isinstance(owner.get("pid"), int):
             start = _start_time(owner["pid"])
             return start is None or (owner.get("start") is not None and start != owner["start"])
-        return self._age() > STALE_SECONDS
+        return self._age(self.path) > STALE_SECONDS
 
-    def _age(self) -> float:
-        """Seconds since the file was renewed, by the clock of the file system, which may differ from ours."""
+    def _age(self, path: Path) -> float:
+        """Seconds since a file was renewed, by the clock of the file system, which may differ from ours."""
         descriptor, name = tempfile.mkstemp(prefix=f"{NAME}.", dir=self.path.parent)
         os.close(descriptor)
         try:
-            return Path(name).stat().st_mtime - self.path.stat().st_mtime
+            return Path(name).stat().st_mtime - path.stat().st_mtime
         except FileNotFoundError:
             return 0.0
         finally:
             os.unlink(name)
 
     def _remove(self, stale: dict) -> None:
-        """Move the stale file away; only one process succeeds, and one that moved a fresh file puts it back."""
-        aside = self.path.with_name(f"{NAME}.{self.token}")
-        with suppress(FileNotFoundError):
-            os.rename(self.path, aside)
-            with suppress(ValueError, OSError):
-                if json.loads(aside.read_text()).get("token") != stale.get("token"):
-                    os.link(aside, self.path)
-            aside.unlink(missing_ok=True)
+        """Remove the stale file. A second file admits one process at a time, so that no fresh lock is ever removed."""
+        guard = self.path.with_name(f"{NAME}.takeover")
+        try:
+            guard.open("x").close()
+        except FileExistsError:
+            if self._age(guard) > STALE_SECONDS:  # of a process that was killed in here
+                guard.unlink(missing_ok=True)
+            time.sleep(0.02)
+            return
+        try:
+            if (owner := self._read()) and owner.get("token") == stale.get("token"):
+                self.path.unlink(missing_ok=True)
+        finally:
+            guard.unlink(missing_ok=True)
 
     def _renew(self) -> None:
         while not self._released.wait(RENEWAL_SECONDS):
             with suppress(OSError):
-                os.utime(self.path)
+                if (owner := self._read()) and owner.get("token") == self.token:
+                    os.utime(self.path)
+
+
+def machine() -> str:
+    """Identity of the process numbers of this machine or container: equal host names don't make equal numbers."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(parts)
 
 
 def _start_time(pid: int) -> str | None:

@@ -12,6 +12,7 @@ from wavegan.core.sequences import spread
 from wavegan.data.manifest import Utterance
 from wavegan.data.segments import Segments
 from wavegan.training.optimizers import load_optimizer
+from wavegan.training.resolve import plugins_of
 
 MAX_COMPARED = 64  # recordings whose samples are part of a corpus's identity
 
@@ -73,3 +74,15 @@ def restore(trainer: Any, state: dict[str, Any]) -> None:
             trainer.game.balancer.averages = dict(state["balancer"])
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{trainer.folder / native.TRAINER} does not fit the recipe: {one_line(error)}") from None
+
+
+def contents(trainer: Any) -> native.CheckpointConfig:
+    """``config.json`` of the current step."""
+    return native.CheckpointConfig.of_today(
+        step=trainer.step,
+        name=trainer.recipe.name,
+        task=trainer.recipe.task,
+        generator=trainer.recipe.generator,
+        plugins=plugins_of(trainer.recipe),
+        recipe=trainer.recipe.model_dump(mode="json", exclude_none=True),
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from types import FrameType, TracebackType
+
+from wavegan.core.progress import in_notebook
 
 
 class StopSignals:
@@ -32,10 +33,3 @@ class StopSignals:
         if self.number:
             raise KeyboardInterrupt
         self.number = number
-
-
-def in_notebook() -> bool:
-    """Return True in a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell is not None and hasattr(shell, "kernel")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +24,9 @@ from wavegan.training.changes import resumed_recipe
 from wavegan.training.game import Game, NotFinite
 from wavegan.training.monitor import Advice
 from wavegan.training.recipe import Recipe, load_recipe
-from wavegan.training.resolve import plugins_of, resolve
-from wavegan.training.run_lock import RunLock
+from wavegan.training.resolve import resolve
+from wavegan.training.run_folder import RunFolder
 from wavegan.training.stop_signals import StopSignals
-from wavegan.training.tracker import Tracker
 
 PROFILED_STEPS = 20
 
@@ -57,8 +56,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe | Path | str, folder: Path | str, resume: bool = False):
         self.folder = Path(folder)
-        if not resume and native.has_trainer(self.folder):
-            raise UserError(f"{folder} already holds a run. Resume it with --resume {folder}, or choose another --run.")
+        self.run = RunFolder(self.folder, fresh=not resume)
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
         self.recipe, train, valid = resolve(recipe, self.folder)
         c = self.config = self.recipe.trainer
@@ -73,16 +71,15 @@ class Trainer:
         self.logs: dict[str, Tensor] = {}  # the latest value of each term, so that alternating players both appear
         self.selection = Selection(self.recipe.selection, self.folder) if self.recipe.selection else None
         if not resume and self.rank == 0:
-            native.check_saveable(self.ema, self.contents())
+            native.check_saveable(self.ema, state.contents(self))
         self.corpus = digest(self.recipe.data.train)
         self.segments = self._segments(train, self.recipe.data.train)
         self.recordings = state.identity(train, self.segments)
         if resume:
             state.restore(self, native.load_trainer(self.folder))
         self.valid = self._segments(valid, self.recipe.data.valid)
-        self.tracker: Tracker | None = None
         self.advice = Advice()
-        self.status, self._stop = 0, False
+        self.status, self._stop, self._inside_step = 0, False, False
 
     @classmethod
     def resume(cls, folder: Path | str, overrides: Iterable[str] = ()) -> Trainer:
@@ -111,14 +108,17 @@ class Trainer:
             UserError: a loss that isn't finite, another process that has gone, or a folder that another process trains
                 in; the last checkpoint is unchanged.
         """
-        for step in self.steps():
-            if callback is not None:
-                callback(step)
+        with closing(self.steps()) as steps:  # a callback that raises must not keep the folder locked
+            for step in steps:
+                if callback is not None:
+                    callback(step)
         return self.status
 
     def steps(self) -> Iterator[Step]:
         """Train as ``train`` does, as an iterator over steps. Leaving the loop early saves, as an interrupt does."""
-        self.status, self._stop = 0, False
+        if self._inside_step:
+            raise UserError(f"Interrupted within a step: continue with Trainer.resume('{self.folder}').")
+        self.status = 0
         with ExitStack() as stack:
             signals = stack.enter_context(StopSignals())
             self._open(stack)
@@ -143,14 +143,15 @@ class Trainer:
         self._stop = True
 
     def _open(self, stack: ExitStack) -> None:
-        """Lock the run folder and open its logs, in the first process."""
-        if self.rank > 0:
-            return
-        self.lock = stack.enter_context(RunLock(self.folder))
-        if self.saved_step < 0 and native.has_trainer(self.folder):
-            raise UserError(f"{self.folder} holds a run that another process has begun. Choose another folder.")
-        self.tracker = Tracker(self.folder, self.step, self.config.wandb)
-        stack.callback(self.tracker.close)
+        """Open the run folder in the first process; a refusal ends all processes."""
+        refusal = None
+        if self.rank == 0:
+            try:
+                self.run.open(stack, self.step, self.config.wandb)
+            except UserError as error:
+                refusal = str(error)
+        if refusal := self.processes.broadcast(refusal):
+            raise UserError(refusal) if self.rank == 0 else SystemExit(2)
 
     def _loop(self, bar: Bar, signals: StopSignals) -> Iterator[Step]:
         c = self.config
@@ -159,10 +160,12 @@ class Trainer:
             self._catch_up()
         while self.step < c.max_steps and not self._exhausted() and not self._stopping(signals):
             self._set_learning_rate()
+            self._inside_step = True
             self.logs |= self.train_step()
+            self._inside_step = False
             self.step += 1
             last = self.step == c.max_steps
-            if self.step == first + PROFILED_STEPS and self.tracker:
+            if self.step == first + PROFILED_STEPS and self.run.tracker:
                 remark(self.game.watch.report())
             if self.step % c.log_interval == 0 or last:
                 bar.update(self.step, self._log())
@@ -175,6 +178,7 @@ class Trainer:
             best = self.selection.best()[0]
             remark(f"No better {self.selection.config.metric} since step {best}: stopped.")
         self._save_unsaved()
+        self._stop = False
         self.status = 128 + signals.number if signals.number else 0
 
     def train_step(self) -> dict[str, Tensor]:
@@ -216,16 +220,15 @@ class Trainer:
         seconds = speed * data.global_batch_size * data.segment_length / self.features.sample_rate
         values = {name: float(term) for name, term in self.logs.items()}
         values["train/learning_rate"] = self.game.players["g"].learning_rate
-        if self.tracker:
-            self.lock.check()
-            self.tracker.log(self.step, values | {"train/steps_per_second": speed})
+        if self.run.tracker:
+            self.run.tracker.log(self.step, values | {"train/steps_per_second": speed})
             for sentence in self.advice.look(values):
                 remark(f"Step {self.step}: {sentence}")
         return f"({speed:.2f} steps/s, {seconds:.0f} s of audio a second)"
 
     def _catch_up(self) -> None:
         """Do what the step that a resumed run begins at still lacks: its validation, or the selection by that."""
-        means = self.processes.broadcast(self.tracker and self.tracker.validated)
+        means = self.processes.broadcast(self.run.tracker and self.run.tracker.validated)
         if means is None:
             if self._validation_due():
                 self.validate()
@@ -241,9 +244,9 @@ class Trainer:
             means = {f"valid/{name}": score for name, score in scores.items()}
             for sentence in warnings:
                 remark(f"Step {self.step}: {sentence}")
-        if self.tracker:
-            self.tracker.write(self.step, samples, self.features.sample_rate)
-            self.tracker.log(self.step, means)
+        if self.run.tracker:
+            self.run.tracker.write(self.step, samples, self.features.sample_rate)
+            self.run.tracker.log(self.step, means)
         if self.selection:
             self._select(means)
         self.processes.barrier()
@@ -253,8 +256,9 @@ class Trainer:
         """Keep this model if it is one of the best; every process knows the score."""
         means = self.processes.broadcast(means)
         folder = self.selection.choose(self.step, means)
-        if folder and self.tracker:
-            native.save_generator(folder, self.ema, self.contents())
+        if folder and self.rank == 0:
+            native.save_generator(folder, self.ema, state.contents(self))
+            self.selection.prune()
         self._save_unsaved()  # a resumed run then knows the scores; of a step that is saved, it reads them in the log
 
     def _save_unsaved(self) -> None:
@@ -262,19 +266,15 @@ class Trainer:
             self.save()
 
     def save(self) -> None:
-        """Write the checkpoint: ``trainer.pt`` for resuming, ``config.json`` and ``generator.safetensors`` to play."""
-        self.saved_step = self.step
-        if self.rank == 0:
-            native.save_generator(self.folder, self.ema, self.contents())
-            native.save_trainer(self.folder, state.collect(self))  # last: a folder with it is complete
+        """Write the checkpoint: ``trainer.pt`` for resuming, ``config.json`` and ``generator.safetensors`` to play.
 
-    def contents(self) -> native.CheckpointConfig:
-        """``config.json`` of the current step."""
-        return native.CheckpointConfig.of_today(
-            step=self.step,
-            name=self.recipe.name,
-            task=self.recipe.task,
-            generator=self.recipe.generator,
-            plugins=plugins_of(self.recipe),
-            recipe=self.recipe.model_dump(mode="json", exclude_none=True),
-        )
+        Call it between steps.
+
+        Raises:
+            UserError: another process trains in the folder, or has trained in it.
+        """
+        if self.rank == 0:
+            with self.run.writing():
+                native.save_generator(self.folder, self.ema, state.contents(self))
+                native.save_trainer(self.folder, state.collect(self))  # last: a folder with it is complete
+        self.saved_step = self.step
