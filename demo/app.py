@@ -74,8 +74,9 @@ def main() -> None:
     most = {"most_bytes": round(limits.megabytes * 1e6), "most_requests": limits.requests}
     gate = Middleware(Gate, **most, behind_proxy=options.behind_proxy)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # atexit functions run
+    blocks = build(stage)
     try:
-        build(stage).launch(
+        _, address, public = blocks.launch(
             server_name=options.host,
             server_port=options.port,
             share=options.share,
@@ -85,12 +86,17 @@ def main() -> None:
             footer_links=["api", "settings"],
             theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             ssr_mode=False,
+            quiet=True,
+            prevent_thread_lock=True,
         )
     except OSError as error:
         if "empty port" not in str(error):
             raise
         place = f"Port {options.port}" if options.port else "Every port from 7860"
         raise UserError(f"{place} is taken, or --host is not an address of this machine: give another.") from None
+    places = f"{address} and, for everyone, {public}" if public else f"{address} (--share adds a public link)"
+    print(f"The demo is at {places}. Ctrl-C ends it.", flush=True)
+    blocks.block_thread()
 
 
 def parse() -> argparse.Namespace:

@@ -29,7 +29,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, see man 2 prctl
-IMPORTED = ["lightning.fabric", "torch.distributed.run", "torch.utils.tensorboard", "tensorboard", "scipy.signal"]
+IMPORTED = ["lightning.fabric", "torch._dynamo", "torch.distributed.run", "torch.utils.tensorboard", "tensorboard"]
+IMPORTED += ["matplotlib.figure", "matplotlib.backends.backend_agg", "scipy.signal", "pesq", "pystoi"]
 MOST_BYTES = 1 << 17  # of a request
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,7 @@ def test_the_command_measures_checkpoints_of_both_tasks(vocoder, speaker, tmp_pa
     options = ["--seconds", "0.1,0.2", "--threads", "1", "--batch", "1,2", "--repeats", "2"]
     done = run("bench", vocoder, speaker, *options, "-o", output)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"Measuring (\d+)/\1, ", done.stderr)
     found = json.loads(output.read_text())
     cases = [(r["model"], r["batch"], r["seconds"]) for r in found["results"]]
     expected = [(str(vocoder), batch, seconds) for batch in (1, 2) for seconds in (0.1, 0.2)]

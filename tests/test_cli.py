@@ -129,10 +129,13 @@ def test_json_is_one_object_on_stdout(tmp_path):
     clip = json.loads(done.stdout)
     assert clip["output"] == f"{tmp_path}/a.flac" and clip["seconds"] == 0.5 and clip["sample_rate"] == RATE
     assert clip["metrics"]["mel_l1"] > 0 and clip["speed"] > 0 and "times real time" in done.stderr
+    assert clip["device"] == "cpu" and clip["threads"] >= 1
     done = run("vocode", tmp_path / "in", "-o", tmp_path / "out", "--json", "--quiet")
     folder = json.loads(done.stdout)
-    assert done.returncode == 2 and "times real time" not in done.stderr and "error: 1 recordings" in done.stderr
+    assert done.returncode == 2 and "times real time" not in done.stderr and "error: 1 recording of" in done.stderr
     assert [file["source"] for file in folder["files"]] == ["a.wav"]
+    done = run("vocode", tmp_path / "in", "-o", tmp_path / "a.flac")
+    assert done.returncode == 2 and "a.flac is a file, expected an output folder" in done.stderr
     assert folder["failed"][0]["source"] == "b.wav" and "not a sound file" in folder["failed"][0]["error"]
     facts = json.loads(run("info", "vocoder-16k", "--json").stdout)
     assert facts["generator"] == "spectral" and facts["features"]["hop_length"] == 128
@@ -195,7 +198,7 @@ def test_a_recording_is_never_overwritten_by_its_copy(tmp_path):
         assert_refused(run("vocode", folder, "-o", output), "is inside the input")
     assert (folder / "a.wav").read_bytes() == before
     done = run("vocode", folder, "-o", tmp_path / "out")
-    assert done.returncode == 2 and "b.wav is not a sound file" in done.stderr and "1 recordings" in done.stderr
+    assert done.returncode == 2 and "b.wav is not a sound file" in done.stderr and "1 recording of" in done.stderr
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.wav", "a.wav.wav", "vocode.jsonl"]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from wavegan import UserError, load_recipe
 from wavegan.core.config import override, parse_scalar, read_yaml
+from wavegan.core.errors import one_line
 
 FILES = sorted((Path(__file__).parent.parent / "recipes").glob("*/*.yaml"))
 STUDIES = [path for path in FILES if "variants" in read_yaml(path)]  # of compare.py
@@ -63,7 +64,9 @@ def test_all_faults_at_once_with_paths_and_suggestions(recipe_file):
         (["data.segment_length=1000"], "multiple of task.features.hop_length 32"),
         (["data.segment_length=128"], "shorter than an n_fft of 256"),
         (["discriminators=[]"], "no discriminators"),
-        (["generator.name=hifigam"], "hifigam"),
+        (["generator.name=hifigam"], "generator.name: no such one: 'hifigam'. Did you mean 'hifigan'?"),
+        (["discriminators.0.name=x"], "discriminators.0.name: no such one: 'x'. Known here: "),
+        (["generator={dim: 8}"], "generator.name: required"),
         (["objective.weights.mel=0", "objective.weights.phase=-1"], "objective.weights.phase"),
         (["trainer.learning_rate=.nan"], "trainer.learning_rate"),
         (["task.features.hop_length=100"], "hop_length 100 must be at most n_fft / 2 = 64"),
@@ -82,7 +85,7 @@ def test_all_faults_at_once_with_paths_and_suggestions(recipe_file):
     ],
 )
 def test_faults_across_sections(recipe_file, overrides, expected):
-    with pytest.raises(UserError, match=expected.replace("(", "\\(")):
+    with pytest.raises(UserError, match=expected.replace("(", "\\(").replace("?", "\\?")):
         load_recipe(recipe_file, overrides)
 
 
@@ -97,3 +100,10 @@ def test_files_that_are_no_recipe(tmp_path, text, expected):
 def test_missing_recipe(tmp_path):
     with pytest.raises(UserError, match="No such file"):
         load_recipe(tmp_path / "none.yaml")
+
+
+def test_messages_of_other_libraries_become_one_short_line():
+    assert one_line(ValueError("A first\nline.")) == "A first line"
+    short = one_line(ValueError("some words, " * 50))
+    assert len(short) <= 200 and short.endswith("words…") and not one_line(ValueError("x" * 300)).endswith("x")
+    assert one_line(ValueError()) == "ValueError"

@@ -210,8 +210,8 @@ def test_nothing_is_left_out_in_silence(folders):
         "b/clip-1 of noisy is left out: ",
         "noisy: 2 of 8 are not as long as their recording, by at most 950.0 ms",
         "Look at a/clip-2 (0.10 s), a/late (0.95 s).",
-        "mel_l1, si_sdr of noisy: 1 files left out, the output ends before the reference begins to sound (a/late)",
-        "mel_l1, si_sdr of noisy: 1 files left out, the reference is silent (a/silent)",
+        "mel_l1, si_sdr of noisy: 1 file left out, the output ends before the reference begins to sound (a/late)",
+        "mel_l1, si_sdr of noisy: 1 file left out, the reference is silent (a/silent)",
         "left out: ",
         "broken.wav",
     ):

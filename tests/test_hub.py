@@ -85,6 +85,7 @@ def load(home: Path, *names: str, **environment: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.usefixtures("forks")
 def test_a_repository_is_fetched_by_an_allow_list_and_kept(tmp_path):
     pytest.importorskip("huggingface_hub")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)

@@ -179,3 +179,5 @@ def test_recipes_are_listed_copied_and_found_by_name(tmp_path, monkeypatch):
         shipped.copy_recipe("ljspeech")
     with pytest.raises(UserError, match="no recipe 'ljspech'. Did you mean 'ljspeech'"):
         shipped.copy_recipe("ljspech")
+    with pytest.raises(UserError, match="no recipe 'ljspech'. Did you mean 'ljspeech'"):
+        pipeline.run(Path("ljspech"))

@@ -29,12 +29,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("forks")
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python_blocks_run(folder, block):
     done = subprocess.run([sys.executable, "-c", block], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("forks")
 def test_training_from_python_runs(recipe_file, tmp_path):
     (block,) = blocks("python", "recipes/TRAINING.md")
     recipe_file.rename(tmp_path / "recipe.yaml")
@@ -72,6 +74,7 @@ def test_every_link_and_file_exists(document):
         assert os.access(ROOT / script, os.X_OK)
 
 
+@pytest.mark.usefixtures("forks")
 def test_commands_in_the_table_exist():
     done = subprocess.run([sys.executable, "-m", "wavegan", "--help"], capture_output=True, text=True)
     for name in re.findall(r"`wavegan (\w+) ", README):

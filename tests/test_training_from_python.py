@@ -132,6 +132,7 @@ def test_a_lost_lock_stops_the_training_before_it_writes(recipe_file, tmp_path):
     assert not (tmp_path / "run" / "trainer.pt").exists()
 
 
+@pytest.mark.usefixtures("forks")
 def test_one_process_at_a_time_trains_in_a_folder(recipe_file, tmp_path):
     trainer = Trainer(load_recipe(recipe_file, QUIET), tmp_path / "run")
     steps = trainer.steps()

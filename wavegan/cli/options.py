@@ -19,7 +19,7 @@ DeviceOption = Annotated[str, typer.Option(help="cpu, or an accelerator such as 
 SoundOption = Annotated[Path, typer.Option("--output", "-o", help="Sound file to write; - for WAV on stdout.")]
 JSONOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, progress on stderr.")]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", callback=progress.set_quiet, help="No progress or remarks, only errors.")
+    bool, typer.Option("--quiet", "-q", callback=progress.set_quiet, help="Print results and errors only.")
 ]
 
 

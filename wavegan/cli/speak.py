@@ -13,6 +13,7 @@ from wavegan.cli import options
 from wavegan.cli.options import DeviceOption, JSONOption, ModelOption, QuietOption, SoundOption
 from wavegan.core import standard_io
 from wavegan.core.errors import UserError
+from wavegan.core.text import counted
 
 SeedOption = Annotated[int, typer.Option(help="Seed of the voices and takes.")]
 TruncationOption = Annotated[float, typer.Option(help="From 0, the most typical take, to 1, full variety.")]
@@ -82,7 +83,8 @@ def _report_folder(source: Path, output: Path, results: Any, as_json: bool) -> N
     if as_json:
         options.print_json({"output": str(output), "files": made, "copied_before": before, "failed": failed})
     if failed:
-        raise UserError(f"{len(failed)} recordings of {source} were left out, see above; the others are in {output}.")
+        left_out = f"{counted(len(failed), 'recording')} of {source} {'was' if len(failed) == 1 else 'were'} left out"
+        raise UserError(f"{left_out}, see above; the others are in {output}.")
 
 
 def digits(

@@ -9,6 +9,7 @@ import typer
 
 from wavegan.cli.options import QuietOption
 from wavegan.core.errors import UserError
+from wavegan.core.text import counted
 
 
 def train(
@@ -42,5 +43,5 @@ def train(
     if status:
         print(f"Stopped at step {trainer.step}. Continue with: wavegan train --resume {trainer.folder}")
     else:
-        print(f"Trained {trainer.step} steps. {trainer.task.next_step(trainer.folder)}")
+        print(f"Trained {counted(trainer.step, 'step')}. {trainer.task.next_step(trainer.folder)}")
     raise typer.Exit(status)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from wavegan.core.errors import UserError, one_line
+from wavegan.core.errors import UserError, did_you_mean, one_line
 from wavegan.core.registry import Registry, load_entry_points
 
 
@@ -59,7 +59,7 @@ def parse_scalar(text: str) -> Any:
     try:
         return load_yaml(text)
     except ValueError as error:
-        raise UserError(f"Cannot parse the value '{text}': {error}") from None
+        raise UserError(f"Cannot parse the value '{text}': {error}.") from None
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     try:
         data = load_yaml(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
+        raise UserError(f"{path} is not valid YAML: {error}.") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} should be a mapping of keys to values, got {type(data).__name__}.")
     return data
@@ -151,12 +151,23 @@ def _describe(config: type[Config], fault: Any) -> str:
         close = difflib.get_close_matches(shown[-1], names, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(names)}."
         return f"{path}: unknown key; {hint}"
+    if fault["type"] == "union_tag_invalid":
+        return _describe_name(path, fault["ctx"])
+    if fault["type"] == "union_tag_not_found":
+        return f"{path}.name: required, but missing.".lstrip(".")
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "missing":
         return f"{path}: required, but missing."
     given = fault.get("input")
     got = f" (got {given!r:.200})" if isinstance(given, (str, int, float, bool, type(None))) else ""
     return f"{path}: {message}{got}" if path else f"{message}"
+
+
+def _describe_name(path: str, context: dict[str, str]) -> str:
+    """A sentence on a name that no registered class has."""
+    names, name = re.findall("'([^']+)'", context["expected_tags"]), context["tag"]
+    hint = did_you_mean(name, names) or f" Known here: {', '.join(names)}."
+    return f"{path}.name: no such one: '{name}'.{hint}".lstrip(".")
 
 
 def _models_in(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[Config]]:

@@ -10,10 +10,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+MOST_CHARACTERS = 200  # of another library's message
+
 
 def one_line(error: Exception) -> str:
-    """The message of an error folded into one line of at most 200 characters, or the name of its type."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """The message of an error in one line without its full stop, cut to 200 characters, or the name of its type."""
+    message = " ".join(str(error).split()).rstrip(".")
+    if len(message) > MOST_CHARACTERS:
+        message = message[: MOST_CHARACTERS - 1].rpartition(" ")[0].rstrip(".,;:") or message[: MOST_CHARACTERS - 1]
+        message += "…"
+    return message or type(error).__name__
 
 
 class UserError(Exception):

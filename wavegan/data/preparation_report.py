@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from wavegan.core.text import counted
 from wavegan.data.manifest import Utterance
 
 MOST_REASONS = 12  # in the summary; report.txt lists all files
@@ -24,8 +25,8 @@ class Report:
     def __str__(self) -> str:
         hours = sum(u.seconds for u in self.kept) / 3600
         speakers = len({u.speaker for u in self.kept} - {None})
-        who = f" of {speakers} speaker{'s' * (speakers > 1)}" if speakers else ""
-        lines = [f"Kept {len(self.kept)} recordings{who}, {hours:.2f} h; left out {len(self.rejected)}."]
+        who = f" of {counted(speakers, 'speaker')}" if speakers else ""
+        lines = [f"Kept {counted(len(self.kept), 'recording')}{who}, {hours:.2f} h; left out {len(self.rejected)}."]
         if self.rates:
             lines.append("  recorded at " + ", ".join(f"{rate} Hz ({n})" for rate, n in self.rates.most_common()))
         reasons: dict[str, list[Path]] = {}

@@ -22,6 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from wavegan.audio.log_mel import LogMel
 from wavegan.core.errors import UserError, one_line
 from wavegan.core.processes import ignore_interrupts
+from wavegan.core.progress import Bar
+from wavegan.core.text import counted
 from wavegan.core.version import __version__
 from wavegan.evaluation.baselines import ANCHORS, check_name, find, known
 from wavegan.evaluation.formatting import columns
@@ -72,14 +74,18 @@ def bench(
     cases = sorted(itertools.starmap(Case, itertools.product(threads, batches, seconds)), key=lambda c: c[1] * c[2])
     rates: dict[int, list[float]] = {count: [] for count in threads}
     workers: list[Worker] = []
+    done = 0
     try:
         for model, backend in pairs:
             workers.append(Worker(model, backend))
-        for _ in range(repeats + 1):
-            for count in rates:
-                rates[count].append(matrix_rate(count))
-            for case, worker in itertools.product(cases, workers):
-                worker.take(case)
+        with Bar("Measuring", (repeats + 1) * len(cases) * len(workers)) as bar:
+            for _ in range(repeats + 1):
+                for count in rates:
+                    rates[count].append(matrix_rate(count))
+                for case, worker in itertools.product(cases, workers):
+                    worker.take(case)
+                    done += 1
+                    bar.update(done, f"{worker.model} by {worker.backend}")
     finally:
         for worker in workers:
             worker.process.terminate()
@@ -166,7 +172,7 @@ def _serve(connection: Connection, model: str, exported: bytes | None) -> None:
     except EOFError:  # the parent has ended
         pass
     except Exception as error:
-        connection.send(UserError(f"{model} can't be measured: {type(error).__name__}: {one_line(error)}"))
+        connection.send(UserError(f"{model} can't be measured: {type(error).__name__}: {one_line(error)}."))
 
 
 class Subject:
@@ -275,7 +281,7 @@ def table(report: dict[str, Any]) -> str:
         row += ["" if latency is None else f"{1000 * latency:.0f} ms" for latency in latencies]
         row += [f"{longest['peak_mb']:.0f} MB"]
         rows.append(row + (["", ""] if gmac is None else [f"{gmac:.2f}", f"{rates[threads] / (2 * gmac):.1f}"]))
-    shown = ", ".join(f"{rate:.0f} with {count} threads" for count, rate in rates.items())
+    shown = ", ".join(f"{rate:.0f} with {counted(count, 'thread')}" for count, rate in rates.items())
     return "\n".join(
         [
             f"times real time, medians of {report['repeats']} turns; {report['machine']['cpu']}",

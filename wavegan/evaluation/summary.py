@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavegan.core.text import counted
 from wavegan.data.manifest import Utterance
 from wavegan.evaluation.formatting import columns, estimate, listed, p_value
 from wavegan.evaluation.systems import ORIGINAL
@@ -136,7 +137,8 @@ class Results:
                 names, systems = groups.setdefault((reason, *ids), ({}, {}))
                 names[metric.name] = systems[system] = None
         return [
-            f"{', '.join(names)} of {', '.join(systems)}: {len(ids)} files left out, {reason} ({listed(ids)})"
+            f"{', '.join(names)} of {', '.join(systems)}: {counted(len(ids), 'file')} left out, {reason} "
+            f"({listed(ids)})"
             for (reason, *ids), (names, systems) in groups.items()
         ]
 
@@ -145,7 +147,8 @@ class Results:
         pairs = math.comb(len(self.compared), 2)
         if not pairs or 2 * pairs / 2 ** len(self.utterances) < SIGNIFICANT:
             return []
-        return [f"{len(self.utterances)} files are too few for any difference to be significant."]
+        files = "1 file is" if len(self.utterances) == 1 else f"{len(self.utterances)} files are"
+        return [f"{files} too few for any difference to be significant."]
 
     def as_json(self) -> dict[str, Any]:
         """All results, including those of each file."""
@@ -188,7 +191,10 @@ class Results:
         for m in self.metrics:
             values = [estimate(self.overall(s, m)[0]) if self.has(s, m) else "" for s in self.systems]
             rows.append([m.name, m.better, *values])
-        lines = [f"{len(self.utterances)} files of {self.reference}, at {self.sample_rate} Hz; [95 % intervals]", ""]
+        lines = [
+            f"{counted(len(self.utterances), 'file')} of {self.reference}, at {self.sample_rate} Hz; [95 % intervals]",
+            "",
+        ]
         lines += columns(rows)
         if self.comparisons:
             lines += ["", "Differences on the same files; * where p < 0.05; p corrected for all pairs (Holm)", ""]

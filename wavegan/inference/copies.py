@@ -18,6 +18,7 @@ from wavegan.checkpoints.native import CheckpointConfig
 from wavegan.core import files
 from wavegan.core.errors import UserError
 from wavegan.core.jsonlines import JSONLines
+from wavegan.core.text import counted
 from wavegan.inference.inputs import MEL_SUFFIXES
 from wavegan.inference.synthesizer import Synthesizer
 
@@ -25,13 +26,18 @@ LOG = "vocode.jsonl"
 
 
 class Clip(NamedTuple):
-    """A written sound file; ``speed``: times real time on ``device``; ``metrics``: of a copy, against ``source``."""
+    """A written sound file.
+
+    ``speed``: times real time on ``device``; ``threads``: of the CPU, None elsewhere; ``metrics``: of a copy, against
+    ``source``.
+    """
 
     output: str
     seconds: float
     sample_rate: int
     speed: float
     device: str
+    threads: int | None = None
     source: str = ""
     metrics: dict[str, float] = {}
 
@@ -39,15 +45,17 @@ class Clip(NamedTuple):
     def of(cls, synthesizer: Synthesizer, output: Path, length: int, elapsed: float) -> Clip:
         """A clip of ``length`` samples, made in ``elapsed`` seconds."""
         rate, device = synthesizer.sample_rate, str(synthesizer.device)
-        device = f"{torch.get_num_threads()} threads" if device == "cpu" else device
-        return cls(str(output), length / rate, rate, length / rate / elapsed, device)
+        threads = torch.get_num_threads() if device == "cpu" else None
+        return cls(str(output), length / rate, rate, length / rate / elapsed, device, threads)
 
     def describe(self) -> str:
+        place = self.device if self.threads is None else counted(self.threads, "thread")
         text = f"{self.output}: {self.seconds:.2f} s at {self.sample_rate} Hz, {self.speed:.0f} times real time"
+        text = f"{text} on {place}"
         if not self.metrics:
-            return f"{text} on {self.device}"
+            return text
         limited = f" (first {metrics.COPY_SECONDS} s)" if self.seconds > metrics.COPY_SECONDS else ""
-        return f"{text} on {self.device}\n  compared with {self.source}: {metrics.describe(self.metrics)}{limited}"
+        return f"{text}\n  compared with {self.source}: {metrics.describe(self.metrics)}{limited}"
 
 
 def copy_file(synthesizer: Synthesizer, source: Path, output: Path, **options: Any) -> Clip:
@@ -97,11 +105,13 @@ def copy_folder(
         Each recording and its copy; None if an earlier call made it, the error if it can't be copied.
 
     Raises:
-        UserError: no recordings, or ``output`` is inside ``source``.
+        UserError: no recordings, or ``output`` is a file or inside ``source``.
     """
     if output.resolve().is_relative_to(source.resolve()):
         raise UserError(f"{output} is inside the input, which would mix recordings and copies. Give another folder.")
-    recordings, log, targets = audio.find(source), CopyLog(output / LOG, model), set()
+    recordings = audio.find(source)
+    files.make_folder(output)
+    log, targets = CopyLog(output / LOG, model), set()
     for recording in recordings:
         name = recording.relative_to(source)
         target = (output / name).with_suffix(".wav")

@@ -50,7 +50,7 @@ def changes_since(recipe: Recipe, folder: Path) -> dict[str, str]:
     """``differences`` of a recipe, resolved, from that of the run in a folder, except vocabularies, and the precision
     of the machine that the run began on.
     """
-    begun, recipe = read_recipe(folder), resolve_files(recipe, folder)
+    begun, recipe = read_recipe(folder), resolve_files(recipe, folder, required=False)
     resolved = ("task.conditions.", *(["trainer.precision"] if recipe.trainer.precision == "auto" else []))
     for name in ("train", "valid"):
         old, new = getattr(begun.data, name), getattr(recipe.data, name)

@@ -107,7 +107,7 @@ def connect(accelerator: str) -> Processes:
         atexit.register(_leave)
     except distributed.DistNetworkError as error:
         raise UserError(
-            f"The processes of this training don't find each other: {one_line(error)} If the port is in use, give "
+            f"The processes of this training don't find each other: {one_line(error)}. If the port is in use, give "
             "torchrun another --master-port."
         ) from None
     except (RuntimeError, ValueError) as error:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from wavegan.checkpoints import native
 from wavegan.core import progress
 from wavegan.core.errors import UserError
+from wavegan.training import shipped
 from wavegan.training.changes import changes_since, may_change
 from wavegan.training.recipe import Recipe, load_recipe
 
@@ -64,6 +65,8 @@ def run(
     options = [argument for argument in arguments if argument not in overrides]
     _check_stages(first, last, options, overrides)
     script = folder / "prepare.py"
+    if not folder.exists():
+        raise shipped.unknown(str(folder))
     if not script.is_file():
         raise UserError(f"{folder} is not a recipe folder: it has no prepare.py. Give one such as recipes/ljspeech.")
     definitions = runpy.run_path(str(script))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,14 +36,17 @@ def resolve(recipe: Recipe, run: Path) -> Resolved:
     return Resolved(recipe.model_copy(update={"task": recipe.task.with_vocabulary(train)}), train, valid)
 
 
-def resolve_files(recipe: Recipe, run: Path) -> Recipe:
+def resolve_files(recipe: Recipe, run: Path, required: bool = True) -> Recipe:
     """Replace relative paths by those of files that exist.
 
     Raises:
-        UserError: a manifest isn't there.
+        UserError: a manifest isn't there, unless it isn't ``required`` yet.
     """
     folders = {"the recipe": recipe.folder, "the run": run.parent}
-    manifests = {name: find_file(getattr(recipe.data, name), folders, f"data.{name}") for name in ("train", "valid")}
+    manifests = {}
+    for name in ("train", "valid"):
+        with suppress(*() if required else (UserError,)):
+            manifests[name] = find_file(getattr(recipe.data, name), folders, f"data.{name}")
     return recipe.with_sections(data=manifests, trainer=_initial_weights(recipe.trainer, folders))
 
 

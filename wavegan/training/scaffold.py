@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wavegan import audio
 from wavegan.core.errors import UserError
+from wavegan.core.text import counted
 from wavegan.data.source import rates
 from wavegan.training.presets import FAMILIES, recipe_text
 
@@ -78,7 +79,7 @@ def new_recipe(name: str, wavs: Path, sample_rate: int, output: Path) -> str:
         filled = text if file.endswith(".yaml") else pattern.sub(lambda match: values[match[0]], text)
         (partial / file).write_text(filled, encoding="utf-8", newline="\n")
     partial.rename(folder)
-    recordings = f"{len(paths)} recordings{_lower_rates(paths, sample_rate)}"
+    recordings = f"{counted(len(paths), 'recording')}{_lower_rates(paths, sample_rate)}"
     return f"{folder}: {recordings}. Continue with: wavegan recipe run {folder}"
 
 

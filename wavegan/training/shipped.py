@@ -34,6 +34,12 @@ def find_recipe(path: Path) -> Path:
     return candidate if not path.exists() and not path.is_absolute() and candidate.exists() else path
 
 
+def unknown(name: str) -> UserError:
+    """An error that suggests the nearest shipped recipe."""
+    hint = did_you_mean(Path(name).name, list_recipes())
+    return UserError(f"There is no recipe '{name}'.{hint} `wavegan recipe list` lists them.")
+
+
 def copy_recipe(name: str, output: Path | None = None) -> Path:
     """Copy a shipped recipe to a folder of its own, ``recipes/NAME`` by default, to be changed.
 
@@ -41,8 +47,7 @@ def copy_recipe(name: str, output: Path | None = None) -> Path:
         UserError: no such recipe, or the folder exists.
     """
     if name not in list_recipes():
-        hint = did_you_mean(name, list_recipes())
-        raise UserError(f"There is no recipe '{name}'.{hint} `wavegan recipe list` lists them.")
+        raise unknown(name)
     output = output or Path("recipes", name)
     if output.exists():
         raise UserError(f"{output} exists already. Give another folder, or remove it.")
