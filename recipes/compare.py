@@ -142,9 +142,7 @@ def same_study(path: Path, study: dict[str, Any]) -> None:
     before = read_json(path) if path.exists() else study
     known = {name: study["recipes"].get(name) for name in before["recipes"]}
     if study["minutes"] != before["minutes"] or known != before["recipes"]:
-        raise UserError(
-            f"{path} is of another study: minutes, variants or recipes differ. Choose another --output."
-        )
+        raise UserError(f"{path} is of another study: minutes, variants or recipes differ. Choose another --output.")
     write_json(path, study)
 
 

@@ -143,7 +143,7 @@ def test_a_failure_in_the_process_is_told_with_its_reason(vocoder):
     ours, theirs = multiprocessing.Pipe()
     with mock.patch.object(bench, "find", side_effect=RuntimeError("no memory\nfor this")):
         bench._serve(theirs, str(vocoder), None)
-    assert str(ours.recv()).endswith("can't be measured: RuntimeError: no memory for this")
+    assert str(ours.recv()).endswith("can't be measured: RuntimeError: no memory for this.")
 
 
 def test_a_process_that_dies_is_one_sentence(vocoder):

@@ -11,16 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wavegan.core.errors import UserError
 from wavegan.core.version import __version__
 
-__all__ = [
-    "Synthesizer",
-    "Trainer",
-    "UserError",
-    "__version__",
-    "list_pretrained",
-    "load_recipe",
-    "register",
-    "term",
-]
+__all__ = ["Synthesizer", "Trainer", "UserError", "__version__", "list_pretrained", "load_recipe", "register", "term"]
 
 if TYPE_CHECKING:
     from wavegan.checkpoints.hub import list_pretrained
