@@ -73,7 +73,7 @@ def restore(trainer: Any, state: dict[str, Any]) -> None:
         if trainer.game.balancer:
             trainer.game.balancer.averages = dict(state["balancer"])
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{trainer.folder / native.TRAINER} does not fit the recipe: {one_line(error)}") from None
+        raise UserError(f"{trainer.folder / native.TRAINER} does not fit the recipe: {one_line(error)}.") from None
 
 
 def contents(trainer: Any) -> native.CheckpointConfig:
