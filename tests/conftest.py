@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -39,6 +40,15 @@ def forks(monkeypatch) -> None:
     """Python programs that a test starts by subprocess are forks of a process that has imported the package."""
     if sys.platform == "linux":
         monkeypatch.setattr(subprocess, "Popen", processes.Popen)
+
+
+@pytest.fixture
+def forked_workers(monkeypatch) -> None:
+    """Workers that the package spawns are forks of a process that has imported its modules; they share no memory."""
+    if sys.platform == "linux":
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["wavegan.evaluation.bench", "wavegan.evaluation.scoring", "torch._dynamo"])
+        monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: context)
 
 
 def free_port() -> int:
@@ -105,6 +115,7 @@ trainer:
   log_interval: 1
   valid_interval: 100
   checkpoint_interval: 100
+  num_samples: 0
   accelerator: cpu
 """
 

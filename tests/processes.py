@@ -43,8 +43,7 @@ class Popen(subprocess.Popen):
         executable, preexec, _, pass_fds, cwd, env, _, _, shell = options[:9]
         pipes, new_session = options[9:15], options[20]
         env = dict(os.environ if env is None else env)
-        own_path = env.get("PYTHONPATH") != os.environ.get("PYTHONPATH")
-        if executable or preexec or pass_fds or shell or own_path or not _is_program(args):
+        if executable or preexec or pass_fds or shell or not _is_program(args):
             return super()._execute_child(args, *options)
         if Popen.server is None:
             _start_server()
@@ -133,6 +132,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     if (threads := os.environ.get("OMP_NUM_THREADS")) != before and threads:
         sys.modules["torch"].set_num_threads(int(threads))
     _adopt_orphans()

@@ -49,6 +49,7 @@ def speaker(tmp_path) -> Path:
     return save(tmp_path / "speaker", task, LatentConfig(channels=16, num_stages=2, vocoder=vocoder))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_the_command_measures_checkpoints_of_both_tasks(vocoder, speaker, tmp_path):
     output = tmp_path / "bench.json"
     options = ["--seconds", "0.1,0.2", "--threads", "1", "--batch", "1,2", "--repeats", "2"]
@@ -107,6 +108,7 @@ def test_an_anchor_that_is_not_there_is_told(tmp_path, monkeypatch):
     assert set(bench.known()) & set(baselines.ANCHORS) == {"griffin-lim"}
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_griffin_lim_is_measured_by_one_and_two_threads(tmp_path):
     options = ["--seconds", "0.2", "--threads", "1,2", "--repeats", "1", "-o", tmp_path / "bench.json"]
     done = run("bench", "griffin-lim", *options)
@@ -119,6 +121,7 @@ def test_griffin_lim_is_measured_by_one_and_two_threads(tmp_path):
     assert_refused(run("bench", "griffin-lim", "--backend", "onnxruntime"), "by the backend torch only")
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_onnxruntime_is_measured_where_nothing_was_exported(vocoder):
     exported = onnx_export.generator_model(*bench.find(str(vocoder)))
     subject = bench.Subject(str(vocoder), exported)
@@ -139,6 +142,7 @@ def test_the_number_of_threads_is_left_as_it_was():
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_failure_in_the_process_is_told_with_its_reason(vocoder):
     ours, theirs = multiprocessing.Pipe()
     with mock.patch.object(bench, "find", side_effect=RuntimeError("no memory\nfor this")):
@@ -154,6 +158,7 @@ def test_a_process_that_dies_is_one_sentence(vocoder):
         worker.take(bench.Case(1, 1, 0.1))
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_refusals(vocoder, tmp_path):
     task = MelGenerationConfig(features=FEATURES, length=1024, conditions={})
     frames = save(tmp_path / "frames", task, LatentConfig(channels=16, num_stages=2))

@@ -182,6 +182,7 @@ def test_an_interrupted_run_goes_on(folders, monkeypatch):
     assert len(calls) == 9
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_processes_change_nothing(folders):
     _, one = run(folders, "noisy", "griffin-lim")
     shutil.rmtree(folders / "out")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from torch import nn
 
 from tests.conftest import speech_like
 from tests.test_cli import assert_refused, run
@@ -37,6 +43,26 @@ GENERATORS = {name: (config, VOCODER) for name, config in VOCODERS.items()} | {
     "wavegan": (WaveGANConfig(dim=4), WORDS),
     "wavegan-unconditional": (WaveGANConfig(dim=4), WORDS.model_copy(update={"conditions": {}})),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exports() -> Iterator[None]:
+    """The exporter, which takes seconds, runs once for a pretrained model with the same inputs and options."""
+    export, made = torch.onnx.export, {}
+
+    def export_once(module: nn.Module, inputs: tuple[torch.Tensor, ...], **options: object) -> SimpleNamespace:
+        saved = io.BytesIO()
+        try:
+            torch.save([module, inputs], saved)
+        except Exception:  # weight norm cannot be saved; those models are small
+            return export(module, inputs, **options)
+        key = str(options), hashlib.sha256(saved.getvalue()).hexdigest()
+        if key not in made:
+            made[key] = export(module, inputs, **options).model_proto.SerializeToString()
+        return SimpleNamespace(model_proto=onnx.load_from_string(made[key]))
+
+    with mock.patch.object(torch.onnx, "export", export_once):
+        yield
 
 
 def contents(generator, task, name: str = "small") -> CheckpointConfig:
@@ -136,8 +162,6 @@ def test_another_models_file_is_refused(folder):
 
 
 def test_the_contract_the_opset_and_the_licence_travel(folder):
-    import onnx
-
     for name in ("model", "mel"):
         model = onnx.load(folder / f"{name}.onnx")
         onnx.checker.check_model(model)
@@ -149,8 +173,6 @@ def test_the_contract_the_opset_and_the_licence_travel(folder):
 
 
 def test_another_opset(tmp_path):
-    import onnx
-
     done = run("export", "digits-8k", "--onnx", tmp_path / "digits.onnx", "--opset", 20)
     assert done.returncode == 0, done.stderr
     model = onnx.load(tmp_path / "digits.onnx")

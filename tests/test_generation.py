@@ -320,7 +320,7 @@ augment: {{shift_seconds: 0.01, gain_db: 3, speed: 0.05, mask: 0.1}}
 data:
   {{train: {corpus}/train.jsonl, valid: {corpus}/valid.jsonl, segment_length: 1024, crop: start, global_batch_size: 4}}
 trainer: {{max_steps: 6, betas: [0, 0.99], log_interval: 1, valid_interval: 100, checkpoint_interval: 100,
-  accelerator: cpu, num_samples: 2}}
+  accelerator: cpu, num_samples: 0}}
 """
 WAVEGAN = ["generator={name: wavegan, dim: 1}", "discriminators=[{name: wavegan, dim: 1}]", "augment=null"]
 WAVEGAN += ["objective={adversarial: wasserstein, penalty: {name: gradient}}", "task.latent=uniform"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -160,7 +161,8 @@ def test_run_sh_takes_its_options_as_variables(copied, tmp_path):
     MINIATURES["thorsten"](tmp_path / "source")
     folder = shipped.copy_recipe("thorsten", tmp_path / "a copy") if copied else RECIPES / "thorsten"
     command = ["bash", folder / "run.sh", "--source", "source", "--limit", "11"]
-    environment = os.environ | {"to": "1", "data": "data here"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # with the command wavegan
+    environment = os.environ | {"PATH": path, "to": "1", "data": "data here"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "stage 2" not in done.stderr, done.stderr
     assert len(manifest.read(tmp_path / "data here" / "train.jsonl")) == 9

@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import RATE, speech_like
 from wavegan import audio
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 PACKAGE = '''
 """Denoising, as a package of its own: noisy waveform to clean waveform."""
 

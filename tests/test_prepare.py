@@ -71,6 +71,7 @@ def test_twin_ids_are_refused(tmp_path):
         prepare([Source(tmp_path / "a.wav", "x"), Source(tmp_path / "b.wav", "x")], tmp_path / "out", Settings(RATE))
 
 
+@pytest.mark.usefixtures("forks")
 def test_killed_preparation_goes_on_and_redoes_nothing(tmp_path):
     folder, out = tmp_path / "wavs", tmp_path / "out"
     folder.mkdir()

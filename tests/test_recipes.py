@@ -105,7 +105,7 @@ def test_published_script_runs(tmp_path):
     assert (tmp_path / "published/hifigan-v1-universal/generator.safetensors").is_file()
 
 
-TINY = ["data.global_batch_size=2", "trainer.valid_interval=100", "trainer.accelerator=cpu"]
+TINY = ["data.global_batch_size=2", "trainer.num_samples=0", "trainer.valid_interval=100", "trainer.accelerator=cpu"]
 
 
 def train_stages(folder: Path, name: str, stages: dict[str, list[str]]) -> None:

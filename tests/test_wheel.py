@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PLACES = {"wavegan": "wavegan", "recipes": "wavegan/_recipes", "demo": "wavegan/_demo"}
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.png", "screenshots")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.png", "screenshots", "checkpoint")  # weights in progress
 
 
 @pytest.fixture(scope="module")

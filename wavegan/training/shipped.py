@@ -51,7 +51,7 @@ def copy_recipe(name: str, output: Path | None = None) -> Path:
     output = output or Path("recipes", name)
     if output.exists():
         raise UserError(f"{output} exists already. Give another folder, or remove it.")
-    ignored = shutil.ignore_patterns("__pycache__", "*.png")
+    ignored = shutil.ignore_patterns("__pycache__", "*.png", "checkpoint")
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(shipped("recipes") / name, partial, ignore=ignored)
